@@ -1,0 +1,5 @@
+//! `audit.toml`.
+
+mod settings;
+
+pub use settings::{BufferSettings, DeliverySettings, SinkSettings, WhenFull};

@@ -1,0 +1,110 @@
+//! What `audit.toml` settles for the pipeline, as plain values with their defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `record` does while the store is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It waits while the sinks make progress, and fails `block_timeout` after their last progress.
+    #[default]
+    Block,
+    /// It fails at once.
+    Fail,
+}
+
+/// `[buffer]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BufferSettings {
+    /// Bound of the store, all sinks together.
+    pub capacity_bytes: usize,
+    /// Largest canonical line, without its newline.
+    pub max_event_bytes: usize,
+    /// What `record` does while the store is full.
+    pub when_full: WhenFull,
+    /// How long `record` waits after the last progress.
+    pub block_timeout: Duration,
+}
+
+impl Default for BufferSettings {
+    fn default() -> Self {
+        Self {
+            capacity_bytes: 64 << 20,
+            max_event_bytes: 1 << 20,
+            when_full: WhenFull::Block,
+            block_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// `[delivery]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliverySettings {
+    /// First delay before a retry.
+    pub retry_initial: Duration,
+    /// Longest delay before a retry.
+    pub retry_max: Duration,
+    /// Attempts before an event is dead-lettered; 0 = until the drain ends.
+    pub max_attempts: u32,
+    /// How long an `open` may take.
+    pub open_timeout: Duration,
+    /// How long a `write_batch` may take before it is abandoned.
+    pub write_timeout: Duration,
+    /// How long a pending event may stay unacknowledged.
+    pub ack_timeout: Duration,
+    /// How long a shutdown may take.
+    pub shutdown_timeout: Duration,
+    /// Where dead letters go (absolute).
+    pub dead_letter_path: PathBuf,
+    /// Where rejected lines go (absolute).
+    pub rejected_path: PathBuf,
+}
+
+impl Default for DeliverySettings {
+    fn default() -> Self {
+        Self {
+            retry_initial: Duration::from_millis(100),
+            retry_max: Duration::from_secs(30),
+            max_attempts: 0,
+            open_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            ack_timeout: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(8),
+            dead_letter_path: "dead-letters.ndjson".into(),
+            rejected_path: "rejected.ndjson".into(),
+        }
+    }
+}
+
+/// The worker's side of one sink: what stands in `[[audit_logger]]`, defaults of the class filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SinkSettings {
+    /// Unique name.
+    pub name: String,
+    /// Class path.
+    pub class: String,
+    /// Whether it may stop admission (`false`: it drops for itself).
+    pub required: bool,
+    /// Most events in one batch.
+    pub batch_size: usize,
+    /// The oldest waiting event waits no longer.
+    pub flush_interval: Duration,
+    /// `false`: `record` writes through, in the caller.
+    pub use_worker: bool,
+    /// Batches that the sink may hold unacknowledged.
+    pub max_in_flight: usize,
+}
+
+impl Default for SinkSettings {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            class: String::new(),
+            required: true,
+            batch_size: 100,
+            flush_interval: Duration::from_millis(500),
+            use_worker: true,
+            max_in_flight: 1,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! `#[derive(SinkOptions)]`: see `audit_plugin_api::SinkOptions`.

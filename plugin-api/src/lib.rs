@@ -1,0 +1,35 @@
+//! What a sink of audit-host is written against.
+//!
+//! A sink implements [`Sink`], names its options in a struct that derives [`SinkOptions`], and exports its
+//! classes with [`export_sinks!`]. It is built as a `cdylib`, dropped into a plugin folder, and used by its class
+//! path. No `unsafe` and no ABI type is needed: those live in one file, `abi.rs`.
+//!
+//! The map: [`Sink`] is what you write, [`Batch`] what it is given, [`Written`] and [`SinkError`] what it answers,
+//! [`Host`] what it may call, [`PermissionAuditEvent`] what an event is, `testing` how to test it without a host.
+
+mod batch;
+mod context;
+mod deadline;
+mod error;
+pub mod event;
+mod extension;
+mod host;
+pub mod manifest;
+mod options;
+mod sink;
+
+pub use batch::{Batch, Event, Held, Hold, RawEvent, flags};
+pub use context::Context;
+pub use deadline::Deadline;
+pub use error::{Delivered, ErrorKind, SinkError};
+pub use event::{Action, InvalidEvent, Metadata, PermissionAuditEvent, Timestamp};
+pub use extension::RawExtension;
+pub use host::{AckStatus, Acknowledgement, Host, HostServices, Level};
+pub use options::{OptionsError, SinkOptions};
+pub use sink::{Sink, Written};
+
+pub use serde_json;
+pub use uuid::Uuid;
+
+/// The version of the interface. It is frozen: a plugin built with 1.0.0 loads in every later host.
+pub const API_VERSION: &str = "1.0.0";
