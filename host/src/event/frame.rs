@@ -12,7 +12,7 @@
 //! Numbers are little-endian. `check` is the frame's length mixed with a constant for its kind: bytes that are no frame
 //! end [`write_lines`], and never panic it. Nothing here allocates while the output has room.
 
-use audit_plugin_api::event::{Fields, text};
+use audit_plugin_api::event::{Fields, line_len, text};
 use audit_plugin_api::{Action, PermissionAuditEvent, RawEvent, Timestamp, Uuid};
 
 /// What `record` adds to an event.
@@ -54,17 +54,14 @@ pub fn frame_len(event: &PermissionAuditEvent) -> usize {
         + event.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len())
 }
 
-/// Appends the frame of an event, which must be below 4 GiB.
-pub fn push_event(event: &PermissionAuditEvent, stamp: Stamp, out: &mut Vec<u8>) {
+/// Appends the frame of an event, which must be below 4 GiB. Returns its [`canonical_len`], which costs less here: one
+/// scan over all texts at once.
+pub fn push_event(event: &PermissionAuditEvent, stamp: Stamp, out: &mut Vec<u8>) -> usize {
     let total = frame_len(event);
     out.reserve(total);
     let flags = event.flags() | stamp.flags;
-    let nullable = [
-        event.manager.as_deref(),
-        event.user_id.as_deref(),
-        event.user.as_deref(),
-        event.metadata.as_ref().map(|metadata| metadata.as_str()),
-    ];
+    let metadata = event.metadata.as_ref().map(|metadata| metadata.as_str());
+    let nullable = [event.manager.as_deref(), event.user_id.as_deref(), event.user.as_deref(), metadata];
     let mut fixed = [0; EVENT_LEN];
     fixed[..HEADER_LEN].copy_from_slice(&header(EVENT_CHECK, total, stamp, flags, event.action.code()));
     for (at, text) in nullable.iter().enumerate() {
@@ -76,12 +73,17 @@ pub fn push_event(event: &PermissionAuditEvent, stamp: Stamp, out: &mut Vec<u8>)
     for text in event.attributes.iter().chain(&event.permissions) {
         out.extend_from_slice(&(text.len() as u32).to_le_bytes());
     }
+    let texts_start = out.len();
     for text in event.attributes.iter().chain(&event.permissions) {
         out.extend_from_slice(text.as_bytes());
     }
-    for text in nullable.into_iter().flatten() {
+    for text in nullable[..3].iter().flatten() {
         out.extend_from_slice(text.as_bytes());
     }
+    let texts = &out[texts_start..];
+    let escapes = text::escaped_len(texts) - texts.len();
+    out.extend_from_slice(metadata.unwrap_or_default().as_bytes());
+    line_len(event, <[u8]>::len) + escapes
 }
 
 /// Appends the frame of a line that is canonical already; `entry` says where its parts stand within the line.
@@ -346,7 +348,7 @@ mod tests {
             for (event, sequence) in events.iter().zip(10..) {
                 let stamp = stamp_of(event, sequence);
                 let before = frames.len();
-                push_event(event, stamp, &mut frames);
+                prop_assert_eq!(push_event(event, stamp, &mut frames), canonical_len(event));
                 prop_assert_eq!(frames.len() - before, frame_len(event));
 
                 let before = direct.len();

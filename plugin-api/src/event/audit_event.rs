@@ -1,5 +1,7 @@
 //! One permission decision, as a struct.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
 use super::json::Reader;
@@ -126,27 +128,22 @@ impl PermissionAuditEvent {
     pub fn from_canonical(line: &[u8]) -> Result<Self, InvalidEvent> {
         let line = std::str::from_utf8(line)
             .map_err(|error| InvalidEvent::NotUtf8 { position: error.valid_up_to() })?;
-        let mut reader = Reader::new(line);
-        reader.expect(b'{')?;
+        let mut line = Canonical { reader: Reader::new(line), scratch: Vec::new() };
+        line.reader.expect(b'{')?;
         let event = Self {
-            event_id: Some(read_id(&mut reader)?),
-            timestamp: Some(read_timestamp(&mut reader)?),
-            action: read_action(&mut reader)?,
-            attributes: read_texts(&mut reader, "attributes")?,
-            granted: read_bool(&mut reader, "granted")?,
-            bypassed: read_bool(&mut reader, "bypassed")?,
-            manager: read_nullable(&mut reader, "manager")?,
-            user_id: read_nullable(&mut reader, "user_id")?,
-            user: read_nullable(&mut reader, "user")?,
-            permissions: read_texts(&mut reader, "permissions")?,
-            metadata: read_metadata(&mut reader)?,
+            event_id: Some(line.event_id()?),
+            timestamp: Some(line.timestamp()?),
+            action: line.action()?,
+            attributes: line.texts("attributes")?,
+            granted: line.boolean("granted")?,
+            bypassed: line.boolean("bypassed")?,
+            manager: line.nullable_text("manager")?,
+            user_id: line.nullable_text("user_id")?,
+            user: line.nullable_text("user")?,
+            permissions: line.texts("permissions")?,
+            metadata: line.metadata()?,
         };
-        while reader.has_next(b'}', false)? {
-            let mut ignored = Vec::new();
-            reader.key(&mut ignored)?;
-            reader.value(&mut ignored)?;
-        }
-        reader.end()?;
+        line.ignore_later_keys()?;
         Ok(event)
     }
 
@@ -169,65 +166,81 @@ impl PermissionAuditEvent {
 
     /// Length in bytes of the canonical JSON, without newline: exact.
     pub fn canonical_len(&self) -> usize {
-        line::canonical_len(self)
+        line::line_len(self, text::escaped_len)
     }
 }
 
-fn read_key(reader: &mut Reader<'_>, key: &'static str) -> Result<(), InvalidEvent> {
-    let mut found = Vec::with_capacity(16);
-    if !reader.has_next(b'}', key == "event_id")? {
-        return Err(InvalidEvent::MissingKey { key });
+/// A canonical line that is being read.
+struct Canonical<'a> {
+    reader: Reader<'a>,
+    scratch: Vec<u8>,
+}
+
+impl Canonical<'_> {
+    fn key(&mut self, key: &'static str) -> Result<(), InvalidEvent> {
+        self.scratch.clear();
+        if self.reader.has_next(b'}', key == "event_id")? {
+            self.reader.key(&mut self.scratch)?;
+        }
+        if self.scratch == key.as_bytes() { Ok(()) } else { Err(InvalidEvent::MissingKey { key }) }
     }
-    reader.key(&mut found)?;
-    if found == key.as_bytes() { Ok(()) } else { Err(InvalidEvent::MissingKey { key }) }
-}
 
-fn read_text(reader: &mut Reader<'_>, key: &'static str) -> Result<String, InvalidEvent> {
-    let mut escaped = Vec::new();
-    reader.text(key, &mut escaped)?;
-    Ok(text::unescape(&escaped).into_owned())
-}
-
-fn read_id(reader: &mut Reader<'_>) -> Result<Uuid, InvalidEvent> {
-    read_key(reader, "event_id")?;
-    let id = read_text(reader, "event_id")?;
-    Uuid::try_parse(&id).map_err(|_| InvalidEvent::event_id(id.as_bytes()))
-}
-
-fn read_timestamp(reader: &mut Reader<'_>) -> Result<Timestamp, InvalidEvent> {
-    read_key(reader, "timestamp")?;
-    Timestamp::parse(read_text(reader, "timestamp")?.as_bytes(), MissingOffset::Refuse)
-}
-
-fn read_action(reader: &mut Reader<'_>) -> Result<Action, InvalidEvent> {
-    read_key(reader, "action")?;
-    let word = read_text(reader, "action")?;
-    Action::parse(&word).ok_or_else(|| InvalidEvent::unknown_action(word.as_bytes()))
-}
-
-fn read_bool(reader: &mut Reader<'_>, key: &'static str) -> Result<bool, InvalidEvent> {
-    read_key(reader, key)?;
-    reader.boolean(key)
-}
-
-fn read_nullable(reader: &mut Reader<'_>, key: &'static str) -> Result<Option<String>, InvalidEvent> {
-    read_key(reader, key)?;
-    if reader.null() { Ok(None) } else { read_text(reader, key).map(Some) }
-}
-
-fn read_texts(reader: &mut Reader<'_>, key: &'static str) -> Result<Vec<String>, InvalidEvent> {
-    read_key(reader, key)?;
-    reader.open_list(key)?;
-    let mut texts = Vec::new();
-    while reader.has_next(b']', texts.is_empty())? {
-        texts.push(read_text(reader, key)?);
+    fn text(&mut self, key: &'static str) -> Result<Cow<'_, str>, InvalidEvent> {
+        self.scratch.clear();
+        self.reader.text(key, &mut self.scratch)?;
+        Ok(text::unescape(&self.scratch))
     }
-    Ok(texts)
-}
 
-fn read_metadata(reader: &mut Reader<'_>) -> Result<Option<Metadata>, InvalidEvent> {
-    read_key(reader, "metadata")?;
-    if reader.null() { Ok(None) } else { Metadata::read(reader).map(Some) }
+    fn event_id(&mut self) -> Result<Uuid, InvalidEvent> {
+        self.key("event_id")?;
+        let id = self.text("event_id")?;
+        Uuid::try_parse(&id).map_err(|_| InvalidEvent::event_id(id.as_bytes()))
+    }
+
+    fn timestamp(&mut self) -> Result<Timestamp, InvalidEvent> {
+        self.key("timestamp")?;
+        Timestamp::parse(self.text("timestamp")?.as_bytes(), MissingOffset::Refuse)
+    }
+
+    fn action(&mut self) -> Result<Action, InvalidEvent> {
+        self.key("action")?;
+        let word = self.text("action")?;
+        Action::parse(&word).ok_or_else(|| InvalidEvent::unknown_action(word.as_bytes()))
+    }
+
+    fn boolean(&mut self, key: &'static str) -> Result<bool, InvalidEvent> {
+        self.key(key)?;
+        self.reader.boolean(key)
+    }
+
+    fn nullable_text(&mut self, key: &'static str) -> Result<Option<String>, InvalidEvent> {
+        self.key(key)?;
+        if self.reader.null() { Ok(None) } else { Ok(Some(self.text(key)?.into_owned())) }
+    }
+
+    fn texts(&mut self, key: &'static str) -> Result<Vec<String>, InvalidEvent> {
+        self.key(key)?;
+        self.reader.open_list(key)?;
+        let mut texts = Vec::new();
+        while self.reader.has_next(b']', texts.is_empty())? {
+            texts.push(self.text(key)?.into_owned());
+        }
+        Ok(texts)
+    }
+
+    fn metadata(&mut self) -> Result<Option<Metadata>, InvalidEvent> {
+        self.key("metadata")?;
+        if self.reader.null() { Ok(None) } else { Metadata::read(&mut self.reader).map(Some) }
+    }
+
+    fn ignore_later_keys(&mut self) -> Result<(), InvalidEvent> {
+        while self.reader.has_next(b'}', false)? {
+            self.scratch.clear();
+            self.reader.key(&mut self.scratch)?;
+            self.reader.value(&mut self.scratch)?;
+        }
+        self.reader.end()
+    }
 }
 
 #[cfg(test)]

@@ -59,10 +59,8 @@ where
     #[inline]
     pub fn write(self, push_text: impl Fn(&[u8], &mut Vec<u8>) + Copy, out: &mut Vec<u8>) -> RawEvent {
         let start = out.len();
-        let mut head = HEAD;
-        self.event_id.hyphenated().encode_lower(&mut head[EVENT_ID_AT..]);
-        head[TIMESTAMP_AT..TIMESTAMP_AT + Timestamp::TEXT_LEN].copy_from_slice(&self.timestamp.to_text());
-        out.extend_from_slice(&head);
+        out.extend_from_slice(&HEAD);
+        self.fill_in_head(&mut out[start..]);
         out.extend_from_slice(self.action.as_str().as_bytes());
         out.extend_from_slice(ATTRIBUTES);
         push_list(self.attributes, push_text, out);
@@ -93,6 +91,14 @@ where
             event_id: self.event_id.into_bytes(),
         }
     }
+
+    #[inline]
+    fn fill_in_head(&self, head: &mut [u8]) {
+        self.event_id.hyphenated().encode_lower(&mut head[EVENT_ID_AT..]);
+        if let Some(text) = head[TIMESTAMP_AT..].first_chunk_mut() {
+            self.timestamp.write_text(text);
+        }
+    }
 }
 
 /// Appends the canonical line of an event, with its newline, and says where it stands (`run` 0, `offset` within `out`).
@@ -119,9 +125,11 @@ pub fn write_line(
     .write(text::push_escaped, out)
 }
 
-/// Length in bytes of the canonical line, without newline: exact.
-pub(super) fn canonical_len(event: &PermissionAuditEvent) -> usize {
-    const CONSTANT: usize = HEAD.len()
+/// Length in bytes of the canonical line, without newline, where `text_len` tells the length of each text in it:
+/// exact with [`text::escaped_len`].
+#[inline]
+pub fn line_len(event: &PermissionAuditEvent, text_len: impl Fn(&[u8]) -> usize + Copy) -> usize {
+    const PUNCTUATION: usize = HEAD.len()
         + ATTRIBUTES.len()
         + USER_ID.len()
         + USER.len()
@@ -129,14 +137,15 @@ pub(super) fn canonical_len(event: &PermissionAuditEvent) -> usize {
         + METADATA.len()
         + END.len()
         - 1;
-    CONSTANT
+    let nullable_len = |text: &Option<String>| text.as_ref().map_or(4, |text| text_len(text.as_bytes()) + 2);
+    PUNCTUATION
         + event.action.as_str().len()
-        + list_len(&event.attributes)
+        + list_len(&event.attributes, text_len)
         + decision(event.flags()).len()
-        + nullable_len(event.manager.as_deref())
-        + nullable_len(event.user_id.as_deref())
-        + nullable_len(event.user.as_deref())
-        + list_len(&event.permissions)
+        + nullable_len(&event.manager)
+        + nullable_len(&event.user_id)
+        + nullable_len(&event.user)
+        + list_len(&event.permissions, text_len)
         + event.metadata.as_ref().map_or(4, |metadata| metadata.as_str().len())
 }
 
@@ -164,9 +173,10 @@ fn push_list<'a>(
     }
 }
 
-fn list_len(texts: &[String]) -> usize {
-    texts.iter().map(|text| text::escaped_len(text.as_bytes()) + 3).sum::<usize>()
-        - usize::from(!texts.is_empty())
+#[inline]
+fn list_len(texts: &[String], text_len: impl Fn(&[u8]) -> usize) -> usize {
+    let quotes_and_commas = (texts.len() * 3).saturating_sub(1);
+    texts.iter().map(|text| text_len(text.as_bytes())).sum::<usize>() + quotes_and_commas
 }
 
 /// Appends the text in quotes, or null; returns where it starts within the line (0 for null), and its length there.
@@ -187,8 +197,4 @@ fn push_nullable(
     let len = out.len() - start;
     out.push(b'"');
     ((start - line_start) as u32, len as u32)
-}
-
-fn nullable_len(text: Option<&str>) -> usize {
-    text.map_or(4, |text| text::escaped_len(text.as_bytes()) + 2)
 }

@@ -17,6 +17,6 @@ mod timestamp;
 pub use action::Action;
 pub use audit_event::PermissionAuditEvent;
 pub use invalid::InvalidEvent;
-pub use line::{Fields, write_line};
+pub use line::{Fields, line_len, write_line};
 pub use metadata::Metadata;
 pub use timestamp::{MissingOffset, Timestamp};

@@ -59,16 +59,18 @@ impl Timestamp {
         if (FIRST..=LAST).contains(&micros) { Ok(Self(micros)) } else { Err(InvalidEvent::timestamp(text)) }
     }
 
-    /// Its text, as `2026-11-24T02:54:18.387810+00:00`.
-    pub fn to_text(self) -> [u8; Self::TEXT_LEN] {
+    /// Writes its text, as `2026-11-24T02:54:18.387810+00:00`.
+    #[inline]
+    pub fn write_text(self, text: &mut [u8; Self::TEXT_LEN]) {
         let since_first = (self.0 - FIRST) as u64;
         let micros = (since_first % MICROS_PER_SECOND as u64) as u32;
         let seconds = since_first / MICROS_PER_SECOND as u64;
         let second_of_day = (seconds % SECONDS_PER_DAY as u64) as u32;
         let (year, month, day) = civil_from_days((seconds / SECONDS_PER_DAY as u64) as u32);
 
-        let mut text = *b"0000-00-00T00:00:00.000000+00:00";
-        let mut put = |at: usize, number: u32| text[at..at + 2].copy_from_slice(&two_digits(number));
+        *text = *b"0000-00-00T00:00:00.000000+00:00";
+        let mut put =
+            |at: usize, number: u32| text[at..at + 2].copy_from_slice(&TWO_DIGITS[number as usize % 100]);
         put(0, year / 100);
         put(2, year % 100);
         put(5, month);
@@ -79,7 +81,6 @@ impl Timestamp {
         put(20, micros / 10_000);
         put(22, micros / 100 % 100);
         put(24, micros % 100);
-        text
     }
 }
 
@@ -96,14 +97,22 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&String::from_utf8_lossy(&self.to_text()))
+        let mut text = [0; Self::TEXT_LEN];
+        self.write_text(&mut text);
+        formatter.write_str(&String::from_utf8_lossy(&text))
     }
 }
 
-#[inline]
-fn two_digits(number: u32) -> [u8; 2] {
-    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
-}
+/// `00` to `99`.
+const TWO_DIGITS: [[u8; 2]; 100] = {
+    let mut digits = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        digits[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    digits
+};
 
 /// Year, month and day of this many days after 0000-01-01 (Howard Hinnant's `civil_from_days`, four centuries on).
 fn civil_from_days(days: u32) -> (u32, u32, u32) {
