@@ -13,10 +13,13 @@ use std::path::Path;
 /// A secret file is read up to this size; more is certainly not what was meant.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Where `${NAME}` gets its value from.
+pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
 /// Fills in values, and remembers those that are secret.
 pub(super) struct Interpolator<'a> {
     base_dir: &'a Path,
-    variable: &'a dyn Fn(&str) -> Option<OsString>,
+    variable: Variables<'a>,
     secrets: BTreeSet<String>,
 }
 
@@ -29,7 +32,7 @@ pub(super) struct Unresolved {
 }
 
 impl<'a> Interpolator<'a> {
-    pub(super) fn new(base_dir: &'a Path, variable: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+    pub(super) fn new(base_dir: &'a Path, variable: Variables<'a>) -> Self {
         Self { base_dir, variable, secrets: BTreeSet::new() }
     }
 
