@@ -202,11 +202,12 @@ mod tests {
     #[test]
     fn files_lose_one_newline_and_are_secret() {
         let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("secret", folder.path().join("link")).unwrap();
         for (content, value) in [("pw", "pw"), ("pw\n", "pw"), ("pw\r\n", "pw"), ("pw\n\n", "pw\n"), ("", "")]
         {
             std::fs::write(folder.path().join("secret"), content).unwrap();
             let absolute = format!("${{file:{}/secret}}", folder.path().display());
-            for text in ["${file:secret}", absolute.as_str()] {
+            for text in ["${file:secret}", "${file:link}", absolute.as_str()] {
                 let (result, secrets) = expand_in(folder.path(), text);
                 assert_eq!(result.as_deref(), Ok(value));
                 assert_eq!(secrets, [value]);

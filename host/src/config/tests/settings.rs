@@ -83,7 +83,9 @@ fn a_logger_may_be_a_table() {
         use_worker: false,
         max_in_flight: 8,
     };
-    assert_eq!(sink.settings(&class()), settings);
+    let own =
+        ClassSpec { batch_size: Some(500), flush_interval: Some(0.25), max_in_flight: Some(2), ..class() };
+    assert_eq!(sink.settings(&own), settings, "the file comes before the class");
 }
 
 #[test]
