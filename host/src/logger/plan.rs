@@ -1,0 +1,177 @@
+//! A configuration whose every class was found, loaded and asked about its options; nothing is opened yet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use audit_plugin_api::manifest::ClassSpec;
+use audit_plugin_api::{API_VERSION, Context};
+
+use super::Logger;
+use super::plugin_sink::PluginSink;
+use crate::config::{
+    BufferSettings, Config, ConfigError, DeliverySettings, Probe, Secrets, SinkConfig, SinkSettings, check_options,
+};
+use crate::loader::{
+    Candidate, FindError, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, ProbePolicy, Sha256, needs_probe, probe,
+};
+use crate::pipeline::{Pipeline, SinkFactory, SinkSetup};
+
+/// How plugins are loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Loading {
+    /// Which program loads a plugin on trial before this process loads it; `None`, the default for applications that
+    /// embed the library: none does, whatever `[plugins] probe` says.
+    pub probe: Option<ProbeHow>,
+}
+
+/// A configuration whose every class was found, loaded and asked about its options.
+pub struct Plan {
+    sinks: Vec<PlannedSink>,
+    pub(super) buffer: BufferSettings,
+    pub(super) delivery: DeliverySettings,
+    pub(super) secrets: Secrets,
+}
+
+struct PlannedSink {
+    config: SinkConfig,
+    settings: SinkSettings,
+    factory: Arc<dyn SinkFactory>,
+}
+
+impl Plan {
+    /// Checks everything that can be checked without opening a sink.
+    pub fn new(config: Config, loading: &Loading) -> Result<Self, ConfigError> {
+        let pins = config.plugins.sha256.iter().map(|(name, hash)| (name.clone(), Sha256::from(*hash))).collect();
+        let index = PluginIndex::scan(&config.plugins.dirs, &pins);
+        let mut loaded: Vec<(PathBuf, LoadedPlugin)> = Vec::new();
+        let mut sinks = Vec::new();
+        for sink in &config.sinks {
+            let candidate = index.find(&sink.class).map_err(|error| not_found(sink, &error))?;
+            for shadowed in index.shadowed().iter().filter(|shadowed| shadowed.class == sink.class) {
+                tracing::info!(
+                    class = sink.class,
+                    used = %shadowed.used.display(),
+                    ignored = %shadowed.ignored.display(),
+                    "the class is in several plugin folders: the first one counts"
+                );
+            }
+            if let Some(spec) = class_spec(candidate, &sink.class) {
+                check_options(sink, spec)?;
+            }
+            let known = loaded.iter().find(|(path, _)| path == candidate.path());
+            let plugin = match known {
+                Some((_, plugin)) => plugin.clone(),
+                None => {
+                    let plugin = load(candidate, config.plugins.probe, loading)
+                        .map_err(|reason| ConfigError::at_class(sink, reason))?;
+                    loaded.push((candidate.path().to_owned(), plugin.clone()));
+                    plugin
+                }
+            };
+            sinks.push(plan_sink(sink, &plugin, &config)?);
+        }
+        let Config { buffer, delivery, secrets, .. } = config;
+        Ok(Self { sinks, buffer, delivery, secrets })
+    }
+
+    /// Whether there is nothing to deliver to.
+    pub fn is_empty(&self) -> bool {
+        self.sinks.is_empty()
+    }
+
+    /// Time limits.
+    pub fn delivery(&self) -> &DeliverySettings {
+        &self.delivery
+    }
+
+    /// Opens every sink.
+    pub fn open(self) -> Result<Logger, ConfigError> {
+        Logger::of(self)
+    }
+
+    pub(super) fn open_pipeline(&self) -> Result<Pipeline, ConfigError> {
+        let setups = self
+            .sinks
+            .iter()
+            .map(|sink| SinkSetup { settings: sink.settings.clone(), factory: sink.factory.clone() })
+            .collect();
+        Pipeline::open(setups, self.buffer.clone(), self.delivery.clone(), self.secrets.clone()).map_err(|error| {
+            match self.sinks.iter().find(|sink| sink.settings.name == error.name) {
+                Some(sink) => match &error.error.option {
+                    Some(option) => ConfigError::option(&sink.config, option, &error.error.reason),
+                    None => ConfigError::opening(&sink.config, &error.error.reason),
+                },
+                None => unreachable!("the pipeline opens the sinks of the plan only"),
+            }
+        })
+    }
+}
+
+fn plan_sink(sink: &SinkConfig, plugin: &LoadedPlugin, config: &Config) -> Result<PlannedSink, ConfigError> {
+    let Some(spec) = plugin.class_spec(&sink.class) else {
+        let text = format!("{} no longer holds this class: it was replaced meanwhile", plugin.path().display());
+        return Err(ConfigError::at_class(sink, text));
+    };
+    check_options(sink, spec)?;
+    let settings = sink.settings(spec);
+    let context = Context {
+        api: API_VERSION.into(),
+        host_version: env!("CARGO_PKG_VERSION").into(),
+        instance: 0,
+        name: sink.name.clone(),
+        class: sink.class.clone(),
+        config_dir: config.base_dir.clone(),
+        batch_size: settings.batch_size,
+        max_event_bytes: config.buffer.max_event_bytes,
+        max_in_flight: settings.max_in_flight,
+        shutdown_timeout: config.delivery.shutdown_timeout.as_secs_f64(),
+    };
+    let module = plugin.module();
+    module.validate(&sink.class, &sink.options, &context).map_err(|error| match &error.option {
+        Some(option) => ConfigError::option(sink, option, &error.reason),
+        None => ConfigError::at_class(sink, format!("sink `{}` cannot be used: {}", sink.name, error.reason)),
+    })?;
+    let factory = PluginSink { module, class: sink.class.clone(), options: sink.options.clone(), context };
+    Ok(PlannedSink { config: sink.clone(), settings, factory: Arc::new(factory) })
+}
+
+fn load(candidate: &Candidate, policy: Probe, loading: &Loading) -> Result<LoadedPlugin, String> {
+    let policy = match policy {
+        Probe::Auto => ProbePolicy::Auto,
+        Probe::Always => ProbePolicy::Always,
+        Probe::Never => ProbePolicy::Never,
+    };
+    let checked = candidate.check().map_err(|refusal| refusal.to_string())?;
+    if let Some(how) = &loading.probe
+        && needs_probe(policy, checked.is_pinned())
+    {
+        probe(&checked, how, PROBE_DEADLINE).map_err(|refusal| refusal.to_string())?;
+    }
+    let plugin = checked.load().map_err(|refusal| refusal.to_string())?;
+    tracing::debug!(path = %plugin.path().display(), sha256 = %plugin.sha256(), "plugin loaded");
+    Ok(plugin)
+}
+
+fn class_spec<'a>(candidate: &'a Candidate, class: &str) -> Option<&'a ClassSpec> {
+    candidate.manifest()?.classes.iter().find(|spec| spec.class == class)
+}
+
+fn not_found(sink: &SinkConfig, error: &FindError) -> ConfigError {
+    match error {
+        FindError::Unknown { known, folders, refused, unreadable, .. } => {
+            let refused: Vec<_> = refused
+                .iter()
+                .map(|refusal| (refusal.path.clone(), refusal.to_string()))
+                .chain(unreadable.iter().map(|problem| (PathBuf::new(), problem.clone())))
+                .collect();
+            ConfigError::unknown_class(sink, known, folders, &refused)
+        }
+        error => ConfigError::at_class(sink, error.to_string()),
+    }
+}
+
+/// The folders to search: those given, before those of the file.
+pub fn search_first(config: &mut Config, folders: &[PathBuf], working_dir: &Path) {
+    let given = folders.iter().map(|folder| working_dir.join(folder));
+    config.plugins.dirs = given.chain(std::mem::take(&mut config.plugins.dirs)).collect();
+}
