@@ -61,7 +61,7 @@ impl<R: Read> LineReader<R> {
 
     /// The next line that is not blank; `None` at the end of the input.
     pub fn next_line(&mut self) -> io::Result<Option<InputLine<'_>>> {
-        if self.number == 0 {
+        if self.offset == 0 {
             self.skip_byte_order_mark()?;
         }
         loop {
@@ -213,6 +213,7 @@ mod tests {
             };
             lines.push((line.number, line.offset, content));
         }
+        assert_eq!(reader.next_line().expect("reading from memory"), None, "the end is not the end");
         lines
     }
 

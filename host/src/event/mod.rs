@@ -7,6 +7,8 @@ mod id;
 mod input;
 mod key;
 mod line_reader;
+#[cfg(test)]
+mod real_events;
 
 pub use audit_plugin_api::event::*;
 pub use id::{IdGenerator, derived_id};

@@ -159,9 +159,7 @@ impl PermissionAuditEvent {
 
     /// The bits of [`flags`] that it sets: `GRANTED` and `BYPASSED`.
     pub fn flags(&self) -> u32 {
-        let granted = if self.granted { flags::GRANTED } else { 0 };
-        let bypassed = if self.bypassed { flags::BYPASSED } else { 0 };
-        granted | bypassed
+        flags::decision(self.granted, self.bypassed)
     }
 
     /// Length in bytes of the canonical JSON, without newline: exact.
