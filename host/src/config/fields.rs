@@ -87,8 +87,13 @@ impl<'d> Fields<'d> {
         self.entries
     }
 
-    /// Reports what was not taken; `advice` may know where a key belongs.
-    pub(super) fn finish(self, advice: impl Fn(&str) -> Option<String>) {
+    /// Reports what was not taken.
+    pub(super) fn finish(self) {
+        self.finish_with_note(None);
+    }
+
+    /// Reports what was not taken; the note may say where else such keys belong.
+    pub(super) fn finish_with_note(self, note: Option<&str>) {
         for entry in self.entries {
             let key = &entry.key;
             let draft = if CRASH_SAFE.contains(&key.as_str()) {
@@ -99,10 +104,10 @@ impl<'d> Fields<'d> {
                 .note("events that wait are kept in memory, and are lost when the process is killed")
             } else {
                 let known = || self.known.iter().copied();
-                let meant = if advice(key).is_some() { String::new() } else { did_you_mean(key, known()) };
-                let draft = Draft::new(entry.key_span, format!("unknown key `{key}` {}{meant}", self.place));
-                let draft = advice(key).into_iter().fold(draft, Draft::note);
-                draft.note(format!("known keys: {}", list(known())))
+                let message = format!("unknown key `{key}` {}{}", self.place, did_you_mean(key, known()));
+                let draft =
+                    Draft::new(entry.key_span, message).note(format!("known keys: {}", list(known())));
+                note.into_iter().fold(draft, Draft::note)
             };
             self.drafts.push(draft);
         }

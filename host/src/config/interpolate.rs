@@ -13,10 +13,13 @@ use std::path::Path;
 /// A secret file is read up to this size; more is certainly not what was meant.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// Where `${NAME}` gets its value from.
+pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
 /// Fills in values, and remembers those that are secret.
 pub(super) struct Interpolator<'a> {
     base_dir: &'a Path,
-    variable: &'a dyn Fn(&str) -> Option<OsString>,
+    variable: Variables<'a>,
     secrets: BTreeSet<String>,
 }
 
@@ -29,7 +32,7 @@ pub(super) struct Unresolved {
 }
 
 impl<'a> Interpolator<'a> {
-    pub(super) fn new(base_dir: &'a Path, variable: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
+    pub(super) fn new(base_dir: &'a Path, variable: Variables<'a>) -> Self {
         Self { base_dir, variable, secrets: BTreeSet::new() }
     }
 
@@ -199,11 +202,12 @@ mod tests {
     #[test]
     fn files_lose_one_newline_and_are_secret() {
         let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("secret", folder.path().join("link")).unwrap();
         for (content, value) in [("pw", "pw"), ("pw\n", "pw"), ("pw\r\n", "pw"), ("pw\n\n", "pw\n"), ("", "")]
         {
             std::fs::write(folder.path().join("secret"), content).unwrap();
             let absolute = format!("${{file:{}/secret}}", folder.path().display());
-            for text in ["${file:secret}", absolute.as_str()] {
+            for text in ["${file:secret}", "${file:link}", absolute.as_str()] {
                 let (result, secrets) = expand_in(folder.path(), text);
                 assert_eq!(result.as_deref(), Ok(value));
                 assert_eq!(secrets, [value]);

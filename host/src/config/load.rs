@@ -1,6 +1,5 @@
 //! A configuration: read from a file or a text, checked, ready to be used.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 
 use super::document::Document;
 use super::error::Draft;
-use super::interpolate::Interpolator;
+use super::interpolate::{Interpolator, Variables};
 use super::parse::parse;
 use super::tree::Tree;
 use super::{BufferSettings, ConfigError, DeliverySettings, PluginSettings, Secrets, SinkConfig};
@@ -41,11 +40,10 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         let bytes = read_trusted(path)?;
-        let absolute = std::path::absolute(path)
-            .map_err(|error| ConfigError::without_place(format!("{name}: has no folder: {error}")))?;
-        let base_dir = absolute.parent().unwrap_or(Path::new("/"));
+        let file = absolute(&name, path)?;
+        let base_dir = file.parent().unwrap_or(Path::new("/"));
         match String::from_utf8(bytes) {
-            Ok(text) => read(name, text, base_dir, &|name| std::env::var_os(name)),
+            Ok(text) => read(name, text, base_dir, Some(&|name| std::env::var_os(name))),
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
                 let byte = error.as_bytes().get(at).copied().unwrap_or_default();
@@ -60,22 +58,44 @@ impl Config {
 
     /// Reads a text, called `<string>` in errors; its relative paths start from `base_dir`.
     pub fn from_str(toml: &str, base_dir: &Path) -> Result<Self, ConfigError> {
-        let base_dir = std::path::absolute(base_dir).map_err(|error| {
-            ConfigError::without_place(format!("<string>: no folder {}: {error}", base_dir.display()))
+        let base_dir = absolute("<string>", base_dir)?;
+        read("<string>".to_owned(), toml.to_owned(), &base_dir, Some(&|name| std::env::var_os(name)))
+    }
+
+    /// One sink with these options, the worker's and its own, as an object; everything else is as in an empty file in
+    /// `base_dir`. Texts are taken as they are: `${NAME}` has no meaning here. The text is called `<options>` in errors.
+    pub fn from_class(
+        class: &str,
+        options: &serde_json::Value,
+        base_dir: &Path,
+    ) -> Result<Self, ConfigError> {
+        let source = serde_json::json!({ "audit_logger": { "class": class, "options": options } });
+        let toml = toml::to_string(&source).map_err(|error| {
+            ConfigError::without_place(format!(
+                "<options>: cannot be written as TOML ({error}): leave out options that are null"
+            ))
         })?;
-        read("<string>".to_owned(), toml.to_owned(), &base_dir, &|name| std::env::var_os(name))
+        let base_dir = absolute("<options>", base_dir)?;
+        read("<options>".to_owned(), toml, &base_dir, None)
     }
 }
 
+fn absolute(name: &str, base_dir: &Path) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(base_dir).map_err(|error| {
+        ConfigError::without_place(format!("{name}: has no folder {}: {error}", base_dir.display()))
+    })
+}
+
+/// Reads a text. Without a way to look up variables, `${…}` has no meaning in it.
 pub(super) fn read(
     name: String,
     text: String,
     base_dir: &Path,
-    variable: &dyn Fn(&str) -> Option<OsString>,
+    variable: Option<Variables<'_>>,
 ) -> Result<Config, ConfigError> {
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     let mut drafts = Vec::new();
-    let tree = Tree::read(&text, Interpolator::new(base_dir, variable), &mut drafts);
+    let tree = Tree::read(&text, variable.map(|variable| Interpolator::new(base_dir, variable)), &mut drafts);
     let document = Document { name, text, secrets: tree.secrets.into_iter().collect() };
     parse(&Arc::new(document), tree.root, base_dir, drafts)
 }

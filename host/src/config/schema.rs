@@ -196,7 +196,7 @@ mod tests {
     /// The keys that the parser knows, from what it says about one that it does not.
     fn known_keys(toml: &str) -> Vec<String> {
         let error = Config::from_str(toml, Path::new("/")).unwrap_err();
-        let note = error.mistakes()[0].notes().last().unwrap();
+        let note = error.mistakes()[0].notes().first().unwrap();
         let mut keys: Vec<_> = note.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         keys.sort();
         keys

@@ -61,8 +61,8 @@ impl Value {
 }
 
 impl Tree {
-    /// Parses `text`; what is wrong is added to `drafts`.
-    pub(super) fn read(text: &str, interpolator: Interpolator<'_>, drafts: &mut Vec<Draft>) -> Self {
+    /// Parses `text`, and fills in values if there is an `interpolator`; what is wrong is added to `drafts`.
+    pub(super) fn read(text: &str, interpolator: Option<Interpolator<'_>>, drafts: &mut Vec<Draft>) -> Self {
         let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
@@ -74,13 +74,13 @@ impl Tree {
         };
         let mut reader = Reader { text, interpolator, drafts };
         let root = reader.table(table);
-        Self { root, secrets: reader.interpolator.into_secrets() }
+        Self { root, secrets: reader.interpolator.map(Interpolator::into_secrets).unwrap_or_default() }
     }
 }
 
 struct Reader<'a> {
     text: &'a str,
-    interpolator: Interpolator<'a>,
+    interpolator: Option<Interpolator<'a>>,
     drafts: &'a mut Vec<Draft>,
 }
 
@@ -121,7 +121,10 @@ impl Reader<'_> {
     }
 
     fn string(&mut self, text: &str, span: &Range<usize>) -> Value {
-        self.interpolator.expand(text).map_or_else(
+        let Some(interpolator) = &mut self.interpolator else {
+            return Value::String(text.to_owned());
+        };
+        interpolator.expand(text).map_or_else(
             |error| {
                 // The expression itself, unless the string is written with escapes.
                 let source = self.text.get(span.clone()).unwrap_or_default();

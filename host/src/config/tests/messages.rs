@@ -74,9 +74,22 @@ fn worker_option_outside_options() {
     3 | batch_size = 5
       | ^^^^^^^^^^
       |
-      = note: `batch_size` belongs in [audit_logger.options]
       = note: known keys: `class`, `name`, `required`, `options`
+      = note: the options of worker and sink belong in [audit_logger.options]
     ");
+}
+
+#[test]
+fn sink_option_outside_options() {
+    assert_snapshot!(message("audit_logger = { class = \"file.FileAuditLogger\", path = \"a\" }"), @r#"
+    audit.toml:1:50: unknown key `path` in [audit_logger]
+      |
+    1 | audit_logger = { class = "file.FileAuditLogger", path = "a" }
+      |                                                  ^^^^
+      |
+      = note: known keys: `class`, `name`, `required`, `options`
+      = note: the options of worker and sink belong in [audit_logger.options]
+    "#);
 }
 
 #[test]

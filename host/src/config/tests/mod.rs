@@ -13,7 +13,7 @@ use super::{Config, ConfigError};
 
 /// Reads a text as `audit.toml` in `/srv/audit`, with a few variables.
 fn parse(toml: &str) -> Result<Config, ConfigError> {
-    read("audit.toml".to_owned(), toml.to_owned(), Path::new("/srv/audit"), &variable)
+    read("audit.toml".to_owned(), toml.to_owned(), Path::new("/srv/audit"), Some(&variable))
 }
 
 /// The configuration of a text without mistakes.

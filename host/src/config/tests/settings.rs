@@ -83,7 +83,9 @@ fn a_logger_may_be_a_table() {
         use_worker: false,
         max_in_flight: 8,
     };
-    assert_eq!(sink.settings(&class()), settings);
+    let own =
+        ClassSpec { batch_size: Some(500), flush_interval: Some(0.25), max_in_flight: Some(2), ..class() };
+    assert_eq!(sink.settings(&own), settings, "the file comes before the class");
 }
 
 #[test]
@@ -227,4 +229,40 @@ fn a_text_is_called_string_and_its_folder_becomes_absolute() {
     assert_eq!(config.base_dir, std::env::current_dir().unwrap().join("some"));
     let error = Config::from_str("x = 1", Path::new("/")).unwrap_err();
     assert!(error.render(Rendering::Plain).starts_with("<string>:1:1: unknown key `x`"));
+}
+
+#[test]
+fn a_class_with_options_is_taken_literally() {
+    let options = json!({ "batch_size": 3, "path": "${PASSWORD}", "x${": [{ "y": 1.5, "z": "$${" }] });
+    let config = Config::from_class("file.FileAuditLogger", &options, Path::new("/srv")).unwrap();
+    let sink = &config.sinks[0];
+    assert_eq!((sink.class.as_str(), sink.batch_size), ("file.FileAuditLogger", Some(3)));
+    assert_eq!(sink.options, json!({ "path": "${PASSWORD}", "x${": [{ "y": 1.5, "z": "$${" }] }));
+    assert_eq!(config.delivery.rejected_path, Path::new("/srv/rejected.ndjson"));
+    assert!(config.secrets.is_empty());
+}
+
+#[test]
+fn a_class_with_options_that_make_no_sense_is_an_error() {
+    let message =
+        |class: &str, options| Config::from_class(class, &options, Path::new("/")).unwrap_err().to_string();
+    insta::assert_snapshot!(message("a.B", json!({ "batch_size": 0 })), @r"
+    <options>:5:14: `batch_size` must be at least 1, not 0
+      |
+    5 | batch_size = 0
+      |              ^
+    ");
+    insta::assert_snapshot!(message("B", json!({})), @r#"
+    <options>:2:9: `B` is no class path: it takes two segments or more, `module.Class`, such as `print.PrintAuditLogger`
+      |
+    2 | class = "B"
+      |         ^^^
+    "#);
+    insta::assert_snapshot!(message("a.B", json!(["x"])), @r#"
+    <options>:3:11: wrong type for `options`: expected table, found array
+      |
+    3 | options = ["x"]
+      |           ^^^^^
+    "#);
+    insta::assert_snapshot!(message("a.B", json!({ "x": null })), @r"<options>: cannot be written as TOML (unsupported unit type): leave out options that are null");
 }
