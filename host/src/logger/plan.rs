@@ -1,6 +1,6 @@
 //! A configuration whose every class was found, loaded and asked about its options; nothing is opened yet.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use audit_plugin_api::manifest::ClassSpec;
@@ -9,10 +9,11 @@ use audit_plugin_api::{API_VERSION, Context};
 use super::Logger;
 use super::plugin_sink::PluginSink;
 use crate::config::{
-    BufferSettings, Config, ConfigError, DeliverySettings, Probe, Secrets, SinkConfig, SinkSettings, check_options,
+    BufferSettings, Config, ConfigError, DeliverySettings, Probe, Secrets, SinkConfig, SinkSettings,
+    check_options,
 };
 use crate::loader::{
-    Candidate, FindError, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, ProbePolicy, Sha256, needs_probe, probe,
+    Candidate, FindError, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, Refusal, needs_probe, probe,
 };
 use crate::pipeline::{Pipeline, SinkFactory, SinkSetup};
 
@@ -41,8 +42,7 @@ struct PlannedSink {
 impl Plan {
     /// Checks everything that can be checked without opening a sink.
     pub fn new(config: Config, loading: &Loading) -> Result<Self, ConfigError> {
-        let pins = config.plugins.sha256.iter().map(|(name, hash)| (name.clone(), Sha256::from(*hash))).collect();
-        let index = PluginIndex::scan(&config.plugins.dirs, &pins);
+        let index = PluginIndex::scan(&config.plugins.dirs, &config.plugins.sha256);
         let mut loaded: Vec<(PathBuf, LoadedPlugin)> = Vec::new();
         let mut sinks = Vec::new();
         for sink in &config.sinks {
@@ -63,7 +63,7 @@ impl Plan {
                 Some((_, plugin)) => plugin.clone(),
                 None => {
                     let plugin = load(candidate, config.plugins.probe, loading)
-                        .map_err(|reason| ConfigError::at_class(sink, reason))?;
+                        .map_err(|refusal| ConfigError::at_class(sink, &refusal.to_string()))?;
                     loaded.push((candidate.path().to_owned(), plugin.clone()));
                     plugin
                 }
@@ -95,22 +95,23 @@ impl Plan {
             .iter()
             .map(|sink| SinkSetup { settings: sink.settings.clone(), factory: sink.factory.clone() })
             .collect();
-        Pipeline::open(setups, self.buffer.clone(), self.delivery.clone(), self.secrets.clone()).map_err(|error| {
-            match self.sinks.iter().find(|sink| sink.settings.name == error.name) {
+        Pipeline::open(setups, self.buffer.clone(), self.delivery.clone(), self.secrets.clone()).map_err(
+            |error| match self.sinks.iter().find(|sink| sink.settings.name == error.name) {
                 Some(sink) => match &error.error.option {
                     Some(option) => ConfigError::option(&sink.config, option, &error.error.reason),
                     None => ConfigError::opening(&sink.config, &error.error.reason),
                 },
                 None => unreachable!("the pipeline opens the sinks of the plan only"),
-            }
-        })
+            },
+        )
     }
 }
 
 fn plan_sink(sink: &SinkConfig, plugin: &LoadedPlugin, config: &Config) -> Result<PlannedSink, ConfigError> {
     let Some(spec) = plugin.class_spec(&sink.class) else {
-        let text = format!("{} no longer holds this class: it was replaced meanwhile", plugin.path().display());
-        return Err(ConfigError::at_class(sink, text));
+        let text =
+            format!("{} no longer holds this class: it was replaced meanwhile", plugin.path().display());
+        return Err(ConfigError::at_class(sink, &text));
     };
     check_options(sink, spec)?;
     let settings = sink.settings(spec);
@@ -129,25 +130,22 @@ fn plan_sink(sink: &SinkConfig, plugin: &LoadedPlugin, config: &Config) -> Resul
     let module = plugin.module();
     module.validate(&sink.class, &sink.options, &context).map_err(|error| match &error.option {
         Some(option) => ConfigError::option(sink, option, &error.reason),
-        None => ConfigError::at_class(sink, format!("sink `{}` cannot be used: {}", sink.name, error.reason)),
+        None => {
+            ConfigError::at_class(sink, &format!("sink `{}` cannot be used: {}", sink.name, error.reason))
+        }
     })?;
     let factory = PluginSink { module, class: sink.class.clone(), options: sink.options.clone(), context };
     Ok(PlannedSink { config: sink.clone(), settings, factory: Arc::new(factory) })
 }
 
-fn load(candidate: &Candidate, policy: Probe, loading: &Loading) -> Result<LoadedPlugin, String> {
-    let policy = match policy {
-        Probe::Auto => ProbePolicy::Auto,
-        Probe::Always => ProbePolicy::Always,
-        Probe::Never => ProbePolicy::Never,
-    };
-    let checked = candidate.check().map_err(|refusal| refusal.to_string())?;
+fn load(candidate: &Candidate, policy: Probe, loading: &Loading) -> Result<LoadedPlugin, Refusal> {
+    let checked = candidate.check()?;
     if let Some(how) = &loading.probe
         && needs_probe(policy, checked.is_pinned())
     {
-        probe(&checked, how, PROBE_DEADLINE).map_err(|refusal| refusal.to_string())?;
+        probe(&checked, how, PROBE_DEADLINE)?;
     }
-    let plugin = checked.load().map_err(|refusal| refusal.to_string())?;
+    let plugin = checked.load()?;
     tracing::debug!(path = %plugin.path().display(), sha256 = %plugin.sha256(), "plugin loaded");
     Ok(plugin)
 }
@@ -158,20 +156,12 @@ fn class_spec<'a>(candidate: &'a Candidate, class: &str) -> Option<&'a ClassSpec
 
 fn not_found(sink: &SinkConfig, error: &FindError) -> ConfigError {
     match error {
-        FindError::Unknown { known, folders, refused, unreadable, .. } => {
-            let refused: Vec<_> = refused
-                .iter()
-                .map(|refusal| (refusal.path.clone(), refusal.to_string()))
-                .chain(unreadable.iter().map(|problem| (PathBuf::new(), problem.clone())))
-                .collect();
-            ConfigError::unknown_class(sink, known, folders, &refused)
+        FindError::Unknown(unknown) => {
+            let refused = unknown.refused.iter().map(|refusal| (refusal.path.clone(), refusal.to_string()));
+            let unreadable = unknown.unreadable.iter().map(|problem| (PathBuf::new(), problem.clone()));
+            let refused: Vec<_> = refused.chain(unreadable).collect();
+            ConfigError::unknown_class(sink, &unknown.known, &unknown.folders, &refused)
         }
-        error => ConfigError::at_class(sink, error.to_string()),
+        error => ConfigError::at_class(sink, &error.to_string()),
     }
-}
-
-/// The folders to search: those given, before those of the file.
-pub fn search_first(config: &mut Config, folders: &[PathBuf], working_dir: &Path) {
-    let given = folders.iter().map(|folder| working_dir.join(folder));
-    config.plugins.dirs = given.chain(std::mem::take(&mut config.plugins.dirs)).collect();
 }

@@ -27,7 +27,9 @@ pub fn watch_forks() {
         // is allowed in the child of a process with threads.
         let result = unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
         if result != 0 {
-            tracing::error!("forks cannot be noticed (pthread_atfork: {result}): do not record in a forked child");
+            tracing::error!(
+                "forks cannot be noticed (pthread_atfork: {result}): do not record in a forked child"
+            );
         }
     });
 }

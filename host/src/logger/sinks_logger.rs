@@ -107,7 +107,10 @@ impl Logger {
 
     /// Names of the sinks, in the order of the configuration.
     pub fn sink_names(&self) -> Vec<String> {
-        self.inner.pipeline().map(|pipeline| pipeline.sink_names().map(str::to_owned).collect()).unwrap_or_default()
+        self.inner
+            .pipeline()
+            .map(|pipeline| pipeline.sink_names().map(str::to_owned).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -165,7 +168,8 @@ impl Inner {
             last = child;
         }
         let _ = last.child.set(Box::new(opened));
-        self.pipeline().ok_or_else(|| RecordError::Unopened("the process was forked once more meanwhile".into()))
+        self.pipeline()
+            .ok_or_else(|| RecordError::Unopened("the process was forked once more meanwhile".into()))
     }
 }
 
@@ -208,5 +212,7 @@ impl Drop for Live {
 }
 
 fn not_open() -> SinkError {
-    SinkError::retryable("this process was forked, and has opened no sinks of its own: it does when it records")
+    SinkError::retryable(
+        "this process was forked, and has opened no sinks of its own: it does when it records",
+    )
 }
