@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use audit_host::config::Probe;
 use audit_host::loader::{
-    CheckedPlugin, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, Reason, Refusal, check_file, probe,
+    CheckedPlugin, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, Reason, Refusal, Sha256, check_file,
+    needs_probe, probe,
 };
 use audit_plugin_api::API_VERSION;
 use serde_json::Value;
@@ -24,6 +26,11 @@ fn child() -> ProbeHow {
 
 fn try_out(checked: &CheckedPlugin) -> Result<(), Refusal> {
     probe(checked, &child(), PROBE_DEADLINE)
+}
+
+/// As `try_out`, for files some of which hang.
+fn try_out_briefly(checked: &CheckedPlugin) -> Result<(), Refusal> {
+    probe(checked, &child(), 3 * HANG_DEADLINE)
 }
 
 fn load(path: &Path) -> LoadedPlugin {
@@ -141,7 +148,7 @@ fn every_flipped_bit_is_outlived_and_refused_with_a_pin() {
                     check_file(&path, Some(&pin)).expect_err("a pin finds every flipped bit");
                     let (refusal, by_probe) = match check_file(&path, None) {
                         Err(refusal) => (refusal, false),
-                        Ok(checked) => match try_out(&checked) {
+                        Ok(checked) => match try_out_briefly(&checked) {
                             Err(refusal) => (refusal, true),
                             Ok(()) => continue,
                         },
@@ -314,6 +321,21 @@ fn other_classes_than_the_manifest_says_are_refused_with_both() {
     let refusal = check_file(&folder.put("renamed.so", &bytes), None).unwrap().load().unwrap_err();
     let message = refusal.to_string();
     assert!(message.contains("test.Better") && message.contains("test.Recording"), "{message}");
+}
+
+#[test]
+fn what_is_not_pinned_and_not_loaded_yet_is_tried_out() {
+    let folder = Folder::new();
+    let bytes = with_manifest(&sound_plugin(), "/version", "6");
+    let path = folder.put("policy.so", &bytes);
+    let needs = |policy, pin: Option<&Sha256>| needs_probe(policy, &check_file(&path, pin).unwrap());
+    let pin = pin_of(&bytes);
+    let pin = Some(&pin);
+    assert_eq!([needs(Probe::Auto, None), needs(Probe::Auto, pin)], [true, false]);
+    assert_eq!([needs(Probe::Always, None), needs(Probe::Always, pin)], [true, true]);
+    assert_eq!([needs(Probe::Never, None), needs(Probe::Never, pin)], [false, false]);
+    load(&path);
+    assert_eq!([needs(Probe::Auto, None), needs(Probe::Always, pin)], [false, false]);
 }
 
 #[test]

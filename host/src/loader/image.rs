@@ -51,7 +51,7 @@ impl Image {
     }
 
     /// The file itself, where memory files cannot be run.
-    fn of_file(plugin: &PluginFile) -> Result<Self, Reason> {
+    pub fn of_file(plugin: &PluginFile) -> Result<Self, Reason> {
         let file = plugin.file().try_clone().map_err(|error| Reason::io("opened", error))?;
         let inode = (plugin.metadata().dev(), plugin.metadata().ino());
         Ok(Self { sha256: hash(&file)?, file, protection: Protection::Unsealed(inode) })

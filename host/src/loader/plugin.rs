@@ -84,6 +84,11 @@ fn without_name(text: &str, descriptor: &Path, path: &Path) -> String {
     text.replace(&*descriptor, &path.file_name().unwrap_or_default().to_string_lossy())
 }
 
+/// Whether this process has loaded these bytes.
+pub(super) fn is_loaded(sha256: Sha256) -> bool {
+    LOADED.lock().unwrap_or_else(PoisonError::into_inner).modules.contains_key(&sha256)
+}
+
 static LOADED: Mutex<Loaded> = Mutex::new(Loaded { modules: BTreeMap::new(), unsealed: BTreeMap::new() });
 
 /// What this process has loaded.
@@ -99,13 +104,22 @@ impl Loaded {
         if let Some(&module) = self.modules.get(&sha256) {
             return Ok(module);
         }
-        if let Protection::Unsealed(inode) = image.protection() {
-            // `dlopen` would answer with what it loaded from this inode before.
-            if *self.unsealed.entry(inode).or_insert(sha256) != sha256 {
-                return Err(Reason::Overwritten);
-            }
+        let Protection::Unsealed(inode) = image.protection() else {
+            return self.keep(sha256, load_descriptor(image.into_file(), manifest, path));
+        };
+        // `dlopen` would answer with what it loaded from this inode before.
+        if self.unsealed.get(&inode).is_some_and(|loaded| *loaded != sha256) {
+            return Err(Reason::Overwritten);
         }
-        let module = load_descriptor(image.into_file(), manifest, path)?;
+        let loaded = load_descriptor(image.into_file(), manifest, path);
+        if !matches!(loaded, Err(Reason::Dlopen(_))) {
+            self.unsealed.insert(inode, sha256);
+        }
+        self.keep(sha256, loaded)
+    }
+
+    fn keep(&mut self, sha256: Sha256, loaded: Result<Module, Reason>) -> Result<Module, Reason> {
+        let module = loaded?;
         self.modules.insert(sha256, module);
         Ok(module)
     }
@@ -118,4 +132,38 @@ fn check_classes(manifest: &Manifest, module: Module) -> Result<(), Reason> {
     told.sort_unstable();
     held.sort_unstable();
     if told == held { Ok(()) } else { Err(Reason::Classes { manifest: told, module: held }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::PluginFile;
+    use super::super::manifest::tests::example;
+    use super::super::sample::{plugin, write};
+    use super::*;
+
+    fn load_unsealed(loaded: &mut Loaded, path: &Path) -> Result<Module, Reason> {
+        loaded.load(Image::of_file(&PluginFile::open(path).unwrap()).unwrap(), &example(), path)
+    }
+
+    #[test]
+    fn a_file_that_was_overwritten_in_place_is_not_taken_for_what_was_loaded_from_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "a.so", &plugin(&["a.Sink"]));
+        let image = Image::of_file(&PluginFile::open(&path).unwrap()).unwrap();
+        let Protection::Unsealed(inode) = image.protection() else { panic!("sealed") };
+        let mut loaded =
+            Loaded { modules: BTreeMap::new(), unsealed: BTreeMap::from([(inode, image.sha256())]) };
+        std::fs::write(&path, plugin(&["a.Other"])).unwrap();
+        assert_eq!(load_unsealed(&mut loaded, &path).map(drop), Err(Reason::Overwritten));
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_loaded_may_be_repaired_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "a.so", &plugin(&["a.Sink"]));
+        let mut loaded = Loaded { modules: BTreeMap::new(), unsealed: BTreeMap::new() };
+        assert!(matches!(load_unsealed(&mut loaded, &path), Err(Reason::Dlopen(_))));
+        std::fs::write(&path, plugin(&["a.Other"])).unwrap();
+        assert!(matches!(load_unsealed(&mut loaded, &path), Err(Reason::Dlopen(_))));
+    }
 }

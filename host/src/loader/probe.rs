@@ -16,6 +16,7 @@ use audit_plugin_api::{Deadline, Uuid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::plugin::is_loaded;
 use super::probe_answer::ProbeAnswer;
 use super::{CheckedPlugin, Reason, Refusal, probe_child};
 use crate::config::Probe;
@@ -33,10 +34,11 @@ pub enum ProbeHow {
     Program(PathBuf),
 }
 
-/// Whether a plugin is to be loaded on trial.
-pub fn needs_probe(policy: Probe, is_pinned: bool) -> bool {
+/// Whether a plugin is to be loaded on trial; never when the same bytes are loaded already.
+pub fn needs_probe(policy: Probe, checked: &CheckedPlugin) -> bool {
     match policy {
-        Probe::Auto => !is_pinned,
+        _ if is_loaded(checked.sha256()) => false,
+        Probe::Auto => !checked.is_pinned(),
         Probe::Always => true,
         Probe::Never => false,
     }
