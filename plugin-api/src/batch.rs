@@ -3,6 +3,7 @@
 //! One or more *runs* of whole canonical lines, and an entry for each event that says where it stands in them. All of
 //! it is borrowed; [`Batch::hold`] keeps the bytes beyond the call.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -58,13 +59,54 @@ pub struct RawEvent {
 /// Keeps the bytes of a batch alive; implemented by the store of the host, and by `testing`.
 pub trait Hold: Sync {
     /// A counted handle on the bytes of all runs.
-    fn hold(&self) -> Arc<dyn Send + Sync>;
+    fn hold(&self) -> Arc<dyn HeldRuns>;
+}
+
+/// Bytes that are kept.
+pub trait HeldRuns: Send + Sync {
+    /// The bytes of the run of this index, the same at every call; empty where there is none.
+    fn run(&self, index: usize) -> &[u8];
+}
+
+/// One run.
+impl HeldRuns for Vec<u8> {
+    fn run(&self, index: usize) -> &[u8] {
+        if index == 0 { self } else { &[] }
+    }
 }
 
 /// A counted handle on the bytes of a batch, usable from any thread. They count in the host's bound until the last
 /// clone is dropped.
 #[derive(Clone)]
-pub struct Held(#[allow(dead_code)] Arc<dyn Send + Sync>);
+pub struct Held(Arc<dyn HeldRuns>);
+
+impl Held {
+    /// The canonical JSON of an event of that batch, without newline; a further count on the same bytes.
+    pub fn json(&self, event: &Event<'_>) -> HeldJson {
+        HeldJson { runs: Arc::clone(&self.0), raw: *event.raw }
+    }
+}
+
+/// The canonical JSON of one event, kept beyond the call that brought it; made by [`Held::json`].
+#[derive(Clone)]
+pub struct HeldJson {
+    runs: Arc<dyn HeldRuns>,
+    raw: RawEvent,
+}
+
+impl Deref for HeldJson {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        line_in(self.runs.run(self.raw.run as usize), &self.raw)
+    }
+}
+
+impl AsRef<[u8]> for HeldJson {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
 
 /// A batch of events.
 #[derive(Clone, Copy)]
@@ -136,11 +178,19 @@ impl<'a> Batch<'a> {
     pub fn hold(&self) -> Held {
         Held(self.holder.hold())
     }
+
+    pub(crate) fn holder(&self) -> &'a dyn Hold {
+        self.holder
+    }
 }
 
-fn line_of<'a>(runs: &'a [&'a [u8]], raw: &RawEvent) -> &'a [u8] {
+fn line_of<'a>(runs: &[&'a [u8]], raw: &RawEvent) -> &'a [u8] {
+    runs.get(raw.run as usize).map(|run| line_in(run, raw)).unwrap_or_default()
+}
+
+fn line_in<'a>(run: &'a [u8], raw: &RawEvent) -> &'a [u8] {
     let start = raw.offset as usize;
-    runs.get(raw.run as usize).and_then(|run| run.get(start..start + raw.len as usize)).unwrap_or_default()
+    run.get(start..start + raw.len as usize).unwrap_or_default()
 }
 
 /// One event of a batch.
@@ -205,7 +255,7 @@ impl<'a> Event<'a> {
         if offset == 0 {
             return None;
         }
-        self.line.get(offset as usize..(offset + len) as usize)
+        self.line.get(offset as usize..offset as usize + len as usize)
     }
 
     /// All of it as a struct; costs a parse.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::OptionsError;
+
 /// What the host does about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -106,5 +108,12 @@ impl SinkError {
     pub fn option(mut self, path: impl Into<String>) -> Self {
         self.option = Some(path.into());
         self
+    }
+}
+
+impl From<OptionsError> for SinkError {
+    fn from(error: OptionsError) -> Self {
+        let sink_error = Self::permanent(error.reason);
+        if error.path.is_empty() { sink_error } else { sink_error.option(error.path) }
     }
 }

@@ -15,17 +15,12 @@ pub type ExtensionFn = unsafe extern "C" fn(
     reply_context: *mut c_void,
 ) -> i32;
 
-/// An extension: a context pointer and one function. Valid as long as what handed it out.
+/// An extension of the interface: a context pointer and one function, valid until the process ends.
+///
+/// [`RawExtension::of`] makes one, [`RawExtension::call`] uses one.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct RawExtension {
-    /// Passed to the function, otherwise opaque.
-    pub context: *const c_void,
-    /// The function.
-    pub call: ExtensionFn,
+    pub(crate) context: *const c_void,
+    pub(crate) call: ExtensionFn,
 }
-
-// SAFETY: the contract of `ExtensionFn` demands that function and context can be used from any thread.
-unsafe impl Send for RawExtension {}
-// SAFETY: as above.
-unsafe impl Sync for RawExtension {}

@@ -7,6 +7,10 @@
 //! The map: [`Sink`] is what you write, [`Batch`] what it is given, [`Written`] and [`SinkError`] what it answers,
 //! [`Host`] what it may call, [`PermissionAuditEvent`] what an event is, `testing` how to test it without a host.
 
+// The derives name this crate as their user does.
+extern crate self as audit_plugin_api;
+
+mod abi;
 mod batch;
 mod context;
 mod deadline;
@@ -18,14 +22,16 @@ pub mod manifest;
 mod options;
 mod sink;
 
-pub use batch::{Batch, Event, Held, Hold, RawEvent, flags};
+pub use abi::{Extension, Instance, Module, ModuleError};
+pub use audit_plugin_api_derive::{OptionType, SinkOptions, export_sinks};
+pub use batch::{Batch, Event, Held, HeldJson, HeldRuns, Hold, RawEvent, flags};
 pub use context::Context;
 pub use deadline::Deadline;
 pub use error::{Delivered, ErrorKind, SinkError};
 pub use event::{Action, InvalidEvent, Metadata, PermissionAuditEvent, Timestamp};
-pub use extension::RawExtension;
+pub use extension::{ExtensionFn, RawExtension, ReplyFn};
 pub use host::{AckStatus, Acknowledgement, Host, HostServices, Level};
-pub use options::{OptionsError, SinkOptions};
+pub use options::{OptionType, OptionsError, Seconds, SinkOptions};
 pub use sink::{Sink, Written};
 
 pub use serde_json;
@@ -33,3 +39,21 @@ pub use uuid::Uuid;
 
 /// The version of the interface. It is frozen: a plugin built with 1.0.0 loads in every later host.
 pub const API_VERSION: &str = "1.0.0";
+
+/// What the macros expand to; no part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::abi::{Entry, Plugin, RawClass, class, entry};
+    pub use crate::manifest::{section, section_length};
+    pub use crate::options::{OptionTable, Part, bytes, choose, length, text};
+
+    /// `rustc --version` of the compiler.
+    pub const RUSTC: &str = env!("AUDIT_RUSTC_VERSION");
+    /// The target triple.
+    pub const TARGET: &str = env!("AUDIT_TARGET");
+
+    /// The options of a class, for the manifest.
+    pub const fn specs<S: crate::Sink>() -> &'static str {
+        <S::Options as crate::SinkOptions>::SPECS
+    }
+}

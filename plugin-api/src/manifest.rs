@@ -6,10 +6,31 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::options::{Part, length, write};
+
 /// Name of the ELF section.
 pub const SECTION: &str = ".audit_manifest";
 /// First bytes of the section.
 pub const MAGIC: &[u8; 8] = b"AUDITMF1";
+
+/// Length in bytes of the section whose JSON is made of these parts.
+#[doc(hidden)]
+pub const fn section_length(parts: &[Part]) -> usize {
+    MAGIC.len() + 4 + length(parts)
+}
+
+/// The content of the section whose JSON is made of these parts; `N` is [`section_length`].
+#[doc(hidden)]
+pub const fn section<const N: usize>(parts: &[Part]) -> [u8; N] {
+    let head = MAGIC.len() + 4;
+    let mut out: [u8; N] = [0; N];
+    let (start, json) = out.split_at_mut(head);
+    let (magic, len) = start.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(MAGIC);
+    len.copy_from_slice(&(json.len() as u32).to_le_bytes());
+    write(parts, json);
+    out
+}
 
 /// What a plugin says about itself. Unknown keys are ignored, so it can grow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +50,15 @@ pub struct Manifest {
     pub panic: String,
     /// The sink classes in it.
     pub classes: Vec<ClassSpec>,
+}
+
+impl Manifest {
+    /// The one symbol that the plugin exports: it is named for the crate, so that several plugins can be linked into one
+    /// binary.
+    pub fn entry_symbol(&self) -> String {
+        let crate_name = self.crate_name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        format!("audit_sinks_of_{crate_name}")
+    }
 }
 
 /// One sink class.

@@ -1,1 +1,38 @@
-//! Queue, batches, delivery.
+//! The buffered batch worker: one store, a worker for each sink.
+//!
+//! ```text
+//! record ─▶ store (slot, chunk, run) ─▶ delivery state of each sink ─▶ worker ─▶ sink
+//!                                                  │ retry, halving, dead letters, counters
+//! ```
+//!
+//! It knows no library, no dlopen and no ABI: a sink is a [`SinkInstance`], and a [`SinkFactory`] opens one.
+
+mod backoff;
+mod budget;
+mod counters;
+pub mod dead_letters;
+mod delivery;
+mod direct;
+mod error;
+mod fanout;
+mod piece;
+mod pool;
+mod report;
+mod run;
+mod sink;
+mod sink_host;
+mod sink_state;
+mod slot;
+mod store;
+mod supervisor;
+mod worker;
+
+mod whole;
+
+pub use counters::Counts;
+pub use error::{FromCallback, OpenError, RecordError};
+pub use report::{CloseReport, FlushOutcome, Inspection, SinkReport};
+pub use sink::{SinkFactory, SinkInstance, linked};
+pub use store::{Patience, Record};
+pub use whole::{Pipeline, SinkSetup};
+pub use worker::next_instance;

@@ -1,0 +1,118 @@
+//! The counters of the contract, and where they are kept.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::run::Outcome;
+
+/// Counters of one sink, or of all. For every snapshot
+/// `accepted = delivered + dead_lettered + dropped + spooled + queued + in_flight + lost`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Accepted by `record`.
+    pub accepted: u64,
+    /// The sink said yes.
+    pub delivered: u64,
+    /// Attempts after the first, each event counted.
+    pub retried: u64,
+    /// Given up, and kept as dead letters.
+    pub dead_lettered: u64,
+    /// Given up by a sink that is not required.
+    pub dropped: u64,
+    /// Never accepted.
+    pub rejected: u64,
+    /// Left in the spool.
+    pub spooled: u64,
+    /// Waiting.
+    pub queued: u64,
+    /// Offered to a sink and not yet settled.
+    pub in_flight: u64,
+    /// Accepted, and nowhere: counted from sequence numbers and acknowledgements.
+    pub lost: u64,
+}
+
+impl Counts {
+    /// Derives `queued` from the others.
+    pub fn with_queued(mut self) -> Self {
+        let elsewhere = self.delivered + self.dead_lettered + self.dropped + self.spooled + self.in_flight + self.lost;
+        self.queued = self.accepted.saturating_sub(elsewhere);
+        self
+    }
+
+    /// Events that are not settled.
+    pub fn unsettled(&self) -> u64 {
+        self.queued + self.in_flight
+    }
+}
+
+/// Totals over all sinks, each event once, and what was lost at each sink.
+#[derive(Debug)]
+pub struct Tally {
+    delivered: AtomicU64,
+    dead_lettered: AtomicU64,
+    dropped: AtomicU64,
+    lost: AtomicU64,
+    rejected: AtomicU64,
+    lost_at: Box<[AtomicU64]>,
+}
+
+impl Tally {
+    /// Zeros, for this many sinks.
+    pub fn new(sinks: usize) -> Self {
+        Self {
+            delivered: AtomicU64::new(0),
+            dead_lettered: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            lost_at: (0..sinks).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Counts events that their last sink has settled.
+    pub fn add(&self, outcome: Outcome, count: u64) {
+        let counter = match outcome {
+            Outcome::Delivered => &self.delivered,
+            Outcome::DeadLettered => &self.dead_lettered,
+            Outcome::Dropped => &self.dropped,
+        };
+        counter.fetch_add(count, Ordering::AcqRel);
+    }
+
+    /// Counts an event that was never accepted.
+    pub fn reject(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts events that are nowhere.
+    pub fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::AcqRel);
+        tracing::error!(count, "accepted events were lost: this is a defect of audit-host, please report it");
+    }
+
+    /// Counts events that one sink never settled.
+    pub fn lose_at(&self, sink: usize, count: u64) {
+        self.lost_at[sink].fetch_add(count, Ordering::AcqRel);
+    }
+
+    /// Events that this sink never settled.
+    pub fn lost_at(&self, sink: usize) -> u64 {
+        self.lost_at[sink].load(Ordering::Acquire)
+    }
+
+    /// Never accepted.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// The totals; `accepted`, `retried` and `in_flight` are for the caller to fill in, `accepted` last.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            delivered: self.delivered.load(Ordering::Acquire),
+            dead_lettered: self.dead_lettered.load(Ordering::Acquire),
+            dropped: self.dropped.load(Ordering::Acquire),
+            lost: self.lost.load(Ordering::Acquire),
+            rejected: self.rejected(),
+            ..Counts::default()
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Why the pipeline refused something.
+
+use audit_plugin_api::{InvalidEvent, SinkError};
+
+/// Why an event was not accepted, or (with `use_worker = false`) not delivered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The logger is closed.
+    #[error("the audit logger is closed: no event is accepted any more")]
+    Closed,
+    /// The store is full, and stayed so for as long as `when_full` and `block_timeout` say.
+    #[error(
+        "the store is full: {used} of capacity_bytes = {capacity} are in use and no sink made progress; \
+         see `when_full` and `block_timeout` in [buffer]"
+    )]
+    Full {
+        /// Bytes in use.
+        used: usize,
+        /// The bound.
+        capacity: usize,
+    },
+    /// The event's canonical line is too large.
+    #[error("the event takes {size} bytes as a canonical line, more than max_event_bytes = {limit}")]
+    TooLarge {
+        /// Its size in bytes, without newline.
+        size: usize,
+        /// `max_event_bytes`.
+        limit: usize,
+    },
+    /// It is no event.
+    #[error("invalid event: {0}")]
+    Invalid(#[from] InvalidEvent),
+    /// With `use_worker = false`: it was accepted and dead-lettered.
+    #[error("the event was not delivered, and is a dead letter now: {0}")]
+    Undelivered(String),
+}
+
+/// A sink could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("sink `{name}` ({class}) cannot be opened: {error}")]
+pub struct OpenError {
+    /// Its name.
+    pub name: String,
+    /// Its class path.
+    pub class: String,
+    /// Why.
+    pub error: SinkError,
+}
+
+/// `flush` or `close` was called from a callback of a sink, where it would wait for itself.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("flush and close cannot be called from a sink's own callback: they would wait for that callback to return")]
+pub struct FromCallback;

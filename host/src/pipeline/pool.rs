@@ -1,0 +1,88 @@
+//! Buffers that are used again, touched beforehand.
+//!
+//! The first touch of a page inside `record` costs more than everything else there, and a fresh 256 KiB buffer for each
+//! run would be mapped anew by the allocator each time. What lies here is bounded, beside the budget.
+
+use std::sync::{Mutex, PoisonError};
+
+use audit_plugin_api::RawEvent;
+
+const SPARE_CHUNKS: usize = 32;
+const READY_CHUNKS: usize = 8;
+const SPARE_RUNS: usize = 8;
+
+/// Buffers that are used again.
+#[derive(Debug)]
+pub struct Pool {
+    chunk_bytes: usize,
+    run_bytes: usize,
+    chunks: Mutex<Vec<Vec<u8>>>,
+    runs: Mutex<Vec<(Vec<u8>, Vec<RawEvent>)>>,
+}
+
+impl Pool {
+    /// A pool of chunks and runs of these sizes.
+    pub fn new(chunk_bytes: usize, run_bytes: usize) -> Self {
+        let pool = Self { chunk_bytes, run_bytes, chunks: Mutex::default(), runs: Mutex::default() };
+        pool.prepare_chunks();
+        pool
+    }
+
+    /// An empty buffer of the size of a chunk.
+    pub fn chunk(&self) -> Vec<u8> {
+        let spare = self.chunks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(|| touched(self.chunk_bytes))
+    }
+
+    /// Takes a chunk's buffer back.
+    pub fn put_chunk(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() == self.chunk_bytes {
+            buffer.clear();
+            let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+            if chunks.len() < SPARE_CHUNKS {
+                chunks.push(buffer);
+            }
+        }
+    }
+
+    /// Sees to it that the next chunks need not be made inside `record`.
+    pub fn prepare_chunks(&self) {
+        loop {
+            if self.chunks.lock().unwrap_or_else(PoisonError::into_inner).len() >= READY_CHUNKS {
+                return;
+            }
+            self.put_chunk(touched(self.chunk_bytes));
+        }
+    }
+
+    /// Buffers for a run of this many bytes and events. A small run gets buffers of its own size, so that a backlog of
+    /// small runs takes no more memory than it is charged for.
+    pub fn run(&self, bytes: usize, events: usize) -> (Vec<u8>, Vec<RawEvent>) {
+        if bytes > self.run_bytes / 2 && bytes <= self.run_bytes {
+            let spare = self.runs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let (lines, mut entries) = spare.unwrap_or_else(|| (Vec::with_capacity(self.run_bytes), Vec::new()));
+            entries.reserve(events);
+            return (lines, entries);
+        }
+        (Vec::with_capacity(bytes), Vec::with_capacity(events))
+    }
+
+    /// Takes a run's buffers back.
+    pub fn put_run(&self, mut lines: Vec<u8>, mut entries: Vec<RawEvent>) {
+        if lines.capacity() == self.run_bytes {
+            lines.clear();
+            entries.clear();
+            let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+            if runs.len() < SPARE_RUNS {
+                runs.push((lines, entries));
+            }
+        }
+    }
+}
+
+/// An empty buffer whose pages have been touched.
+fn touched(bytes: usize) -> Vec<u8> {
+    let mut buffer = vec![1; bytes];
+    buffer.clear();
+    buffer
+}

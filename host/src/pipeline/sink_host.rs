@@ -1,0 +1,64 @@
+//! What an instance may call: log, acknowledge, report.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use audit_plugin_api::serde_json::Value;
+use audit_plugin_api::{Acknowledgement, HostServices, Level, RawExtension};
+
+use super::sink_state::SinkState;
+
+/// The host of one instance. What an instance says after it was replaced is ignored, but for its log lines.
+pub struct SinkHost {
+    sink: Weak<SinkState>,
+    epoch: u64,
+}
+
+impl SinkHost {
+    /// The host of the instance of this epoch.
+    pub fn new(sink: &Arc<SinkState>, epoch: u64) -> Self {
+        Self { sink: Arc::downgrade(sink), epoch }
+    }
+}
+
+impl HostServices for SinkHost {
+    fn log(&self, level: Level, target: &str, text: &str) {
+        let Some(sink) = self.sink.upgrade() else { return };
+        let text = sink.secrets.mask(text);
+        let name = sink.settings.name.as_str();
+        match level {
+            Level::Error => tracing::error!(sink = name, from = target, "{text}"),
+            Level::Warn => tracing::warn!(sink = name, from = target, "{text}"),
+            Level::Info => tracing::info!(sink = name, from = target, "{text}"),
+            Level::Debug => tracing::debug!(sink = name, from = target, "{text}"),
+            Level::Trace => tracing::trace!(sink = name, from = target, "{text}"),
+        }
+    }
+
+    fn acknowledge(&self, mut acknowledgement: Acknowledgement) {
+        let Some(sink) = self.sink.upgrade() else { return };
+        if !acknowledgement.reason.is_empty() {
+            acknowledgement.reason = sink.secrets.mask(&acknowledgement.reason).into_owned();
+        }
+        let mut state = sink.lock();
+        if state.epoch == self.epoch {
+            let now = Instant::now();
+            state.delivery.acknowledge(acknowledgement, now);
+            sink.store.budget().note_progress(now);
+            state.notify_work(&sink);
+            state.notify_settled(&sink);
+        }
+    }
+
+    fn report(&self, report: &Value) {
+        let Some(sink) = self.sink.upgrade() else { return };
+        let mut state = sink.lock();
+        if state.epoch == self.epoch {
+            state.report = Some(report.clone());
+        }
+    }
+
+    fn extension(&self, _id: &str, _version: u32) -> Option<RawExtension> {
+        None
+    }
+}
