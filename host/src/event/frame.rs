@@ -86,6 +86,11 @@ pub fn push_event(event: &PermissionAuditEvent, stamp: Stamp, out: &mut Vec<u8>)
     line_len(event, <[u8]>::len) + escapes
 }
 
+/// Length in bytes of the frame that [`push_line`] appends.
+pub fn line_frame_len(line: &[u8]) -> usize {
+    LINE_LEN + line.len()
+}
+
 /// Appends the frame of a line that is canonical already; `entry` says where its parts stand within the line.
 pub fn push_line(line: &[u8], entry: &RawEvent, out: &mut Vec<u8>) {
     let stamp = Stamp {

@@ -39,7 +39,8 @@ mod tests {
     fn delays_double_with_jitter_and_stay_below_the_maximum() {
         let settings = DeliverySettings { retry_max: Duration::from_secs(1), ..DeliverySettings::default() };
         let mut backoff = Backoff::new(&settings, 7);
-        for (failures, full) in [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8), (5, 1.0), (50, 1.0), (u32::MAX, 1.0)] {
+        for (failures, full) in [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8), (5, 1.0), (50, 1.0), (u32::MAX, 1.0)]
+        {
             let delay = backoff.delay(failures).as_secs_f64();
             assert!((full / 2.0..=full).contains(&delay), "{failures}: {delay}");
         }

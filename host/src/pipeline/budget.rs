@@ -60,7 +60,9 @@ impl Budget {
             used.checked_add(bytes).filter(|sum| *sum <= self.capacity)
         });
         match taken {
-            Ok(before) if before < self.capacity / 2 && before + bytes >= self.capacity / 2 => Taken::HalfFull,
+            Ok(before) if before < self.capacity / 2 && before + bytes >= self.capacity / 2 => {
+                Taken::HalfFull
+            }
             Ok(_) => Taken::Yes,
             Err(_) => Taken::No,
         }
@@ -89,7 +91,9 @@ impl Budget {
                 return true;
             }
             let waited = last.max(since).elapsed();
-            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else { return false };
+            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                return false;
+            };
             last = self.room.wait_timeout(last, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

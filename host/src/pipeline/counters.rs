@@ -33,7 +33,8 @@ pub struct Counts {
 impl Counts {
     /// Derives `queued` from the others.
     pub fn with_queued(mut self) -> Self {
-        let elsewhere = self.delivered + self.dead_lettered + self.dropped + self.spooled + self.in_flight + self.lost;
+        let elsewhere =
+            self.delivered + self.dead_lettered + self.dropped + self.spooled + self.in_flight + self.lost;
         self.queued = self.accepted.saturating_sub(elsewhere);
         self
     }

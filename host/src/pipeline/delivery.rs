@@ -240,8 +240,10 @@ impl Delivery {
             };
         }
         let mut until = self.pending.iter().map(|pending| pending.deadline).min();
-        let mut wait = |moment: Instant| until = Some(until.map_or(moment, |other: Instant| other.min(moment)));
-        if let Some(moment) = self.burial_not_before.filter(|moment| *moment > now && !self.doomed.is_empty()) {
+        let mut wait =
+            |moment: Instant| until = Some(until.map_or(moment, |other: Instant| other.min(moment)));
+        if let Some(moment) = self.burial_not_before.filter(|moment| *moment > now && !self.doomed.is_empty())
+        {
             wait(moment);
         }
         if let Some(moment) = self.refused_until.filter(|moment| *moment > now) {
@@ -383,7 +385,8 @@ impl Delivery {
                 return self.failed(piece, error, now);
             }
         }
-        let mut pending = Pending { id, settled: vec![false; len], left: len, piece, deadline: now + self.ack_timeout };
+        let mut pending =
+            Pending { id, settled: vec![false; len], left: len, piece, deadline: now + self.ack_timeout };
         for ack in &early {
             self.apply_ack(&mut pending, ack, now);
         }
@@ -469,7 +472,11 @@ impl Delivery {
             let mut next = 0;
             for position in positions.into_iter().map(|position| position as usize) {
                 self.settle(&piece.slice(next, position), Outcome::Delivered);
-                let fate = if kind == ErrorKind::Permanent { Fate::Doomed(reason.clone()) } else { retry(Counts::Yes) };
+                let fate = if kind == ErrorKind::Permanent {
+                    Fate::Doomed(reason.clone())
+                } else {
+                    retry(Counts::Yes)
+                };
                 self.apply(piece.part(position, position + 1), fate, now);
                 next = position + 1;
             }
@@ -487,7 +494,11 @@ impl Delivery {
                     if piece.panics >= PANICS {
                         self.apply(piece, Fate::Doomed(reason), now);
                     } else {
-                        self.apply(piece, Fate::Retry { reason, after: Some(Duration::ZERO), counts: Counts::No }, now);
+                        self.apply(
+                            piece,
+                            Fate::Retry { reason, after: Some(Duration::ZERO), counts: Counts::No },
+                            now,
+                        );
                     }
                 }
                 ErrorKind::Panicked => {
@@ -522,7 +533,12 @@ impl Delivery {
         self.open = false;
         self.refused_until = None;
         for pending in std::mem::take(&mut self.pending) {
-            self.return_pending(pending, "its instance was replaced before it was acknowledged", Counts::No, now);
+            self.return_pending(
+                pending,
+                "its instance was replaced before it was acknowledged",
+                Counts::No,
+                now,
+            );
         }
     }
 
@@ -593,7 +609,8 @@ impl Delivery {
     fn expire_acknowledgements(&mut self, now: Instant) {
         while let Some(index) = self.pending.iter().position(|pending| pending.deadline <= now) {
             let Some(pending) = self.pending.remove(index) else { break };
-            let reason = format!("not acknowledged within ack_timeout = {} s", self.ack_timeout.as_secs_f64());
+            let reason =
+                format!("not acknowledged within ack_timeout = {} s", self.ack_timeout.as_secs_f64());
             self.return_pending(pending, &reason, Counts::Yes, now);
         }
     }
@@ -730,11 +747,6 @@ impl Delivery {
     pub fn given_up(&self) -> u64 {
         self.dead_lettered + self.dropped
     }
-
-    /// Why the event that waits longest failed last.
-    pub fn last_reason(&self) -> Option<&str> {
-        self.front.front().map(|piece| piece.reason.as_str()).filter(|reason| !reason.is_empty())
-    }
 }
 
 enum Fresh {
@@ -765,7 +777,9 @@ fn unsettled_ranges(settled: &[bool]) -> Vec<(usize, usize)> {
 fn narrow(delivered: &Delivered, start: usize, end: usize) -> Delivered {
     match delivered {
         Delivered::Nothing => Delivered::Nothing,
-        Delivered::Prefix(count) => Delivered::Prefix((*count as usize).clamp(start, end) as u32 - start as u32),
+        Delivered::Prefix(count) => {
+            Delivered::Prefix((*count as usize).clamp(start, end) as u32 - start as u32)
+        }
         Delivered::AllExcept(positions) => {
             let inside: Vec<u32> = positions
                 .iter()
@@ -773,7 +787,11 @@ fn narrow(delivered: &Delivered, start: usize, end: usize) -> Delivered {
                 .map(|position| position - start as u32)
                 .collect();
             // None of the failed ones is in here: all of these were delivered.
-            if inside.is_empty() { Delivered::Prefix((end - start) as u32) } else { Delivered::AllExcept(inside) }
+            if inside.is_empty() {
+                Delivered::Prefix((end - start) as u32)
+            } else {
+                Delivered::AllExcept(inside)
+            }
         }
     }
 }

@@ -30,7 +30,8 @@ impl DirectSlot {
             worker = match deadline {
                 None => self.returned.wait(worker).unwrap_or_else(PoisonError::into_inner),
                 Some(deadline) => {
-                    let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+                    let left =
+                        deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
                     self.returned.wait_timeout(worker, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -83,7 +84,10 @@ pub fn write_through(sink: &Arc<SinkState>, position: u64, deadline: Instant) ->
 }
 
 /// Has a thread work until `done`, so that whoever waits for a flush or a close can stop waiting.
-pub fn work_aside(sink: &Arc<SinkState>, done: impl Fn(&State) -> bool + Send + 'static) -> std::io::Result<()> {
+pub fn work_aside(
+    sink: &Arc<SinkState>,
+    done: impl Fn(&State) -> bool + Send + 'static,
+) -> std::io::Result<()> {
     let sink = sink.clone();
     std::thread::Builder::new().name("audit-sink".into()).spawn(move || {
         let Some(slot) = &sink.direct else { return };

@@ -50,5 +50,7 @@ pub struct OpenError {
 
 /// `flush` or `close` was called from a callback of a sink, where it would wait for itself.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("flush and close cannot be called from a sink's own callback: they would wait for that callback to return")]
+#[error(
+    "flush and close cannot be called from a sink's own callback: they would wait for that callback to return"
+)]
 pub struct FromCallback;

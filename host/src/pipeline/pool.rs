@@ -60,7 +60,8 @@ impl Pool {
     pub fn run(&self, bytes: usize, events: usize) -> (Vec<u8>, Vec<RawEvent>) {
         if bytes > self.run_bytes / 2 && bytes <= self.run_bytes {
             let spare = self.runs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let (lines, mut entries) = spare.unwrap_or_else(|| (Vec::with_capacity(self.run_bytes), Vec::new()));
+            let (lines, mut entries) =
+                spare.unwrap_or_else(|| (Vec::with_capacity(self.run_bytes), Vec::new()));
             entries.reserve(events);
             return (lines, entries);
         }

@@ -37,7 +37,8 @@ pub struct CloseReport {
 impl CloseReport {
     /// Whether every accepted event was delivered by all its sinks, and every sink flushed and closed well.
     pub fn is_clean(&self) -> bool {
-        self.totals.delivered == self.totals.accepted && self.sinks.iter().all(|sink| sink.failures.is_empty())
+        self.totals.delivered == self.totals.accepted
+            && self.sinks.iter().all(|sink| sink.failures.is_empty())
     }
 }
 

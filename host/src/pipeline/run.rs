@@ -70,7 +70,11 @@ impl Run {
     /// A run for this many sinks.
     pub fn new(parts: RunParts, sinks: usize, pool: Arc<Pool>, tally: Arc<Tally>) -> Self {
         let events = parts.entries.len();
-        let outcomes = if sinks > 1 { (0..events).map(|_| AtomicU8::new(sinks as u8)).collect() } else { Box::default() };
+        let outcomes = if sinks > 1 {
+            (0..events).map(|_| AtomicU8::new(sinks as u8)).collect()
+        } else {
+            Box::default()
+        };
         Self {
             first: parts.first,
             behind: parts.behind,
@@ -184,7 +188,7 @@ impl Drop for Run {
                 }
             }
         }
-        let lost = self.outcomes.iter_mut().filter(|state| *state.get_mut() & LEFT != 0).count();
+        let lost = self.outcomes.iter().filter(|state| state.load(Ordering::Acquire) & LEFT != 0).count();
         if lost > 0 {
             self.tally.lose(lost as u64);
         }

@@ -47,7 +47,9 @@ where
     F: Fn() -> Result<S::Options, SinkError> + Send + Sync,
 {
     fn open(&self, host: Host) -> Result<Box<dyn SinkInstance>, SinkError> {
-        contain(|| Ok(Box::new(LinkedInstance(Some(S::open((self.options)()?, self.context.clone(), host)?))) as _))
+        contain(|| {
+            Ok(Box::new(LinkedInstance(Some(S::open((self.options)()?, self.context.clone(), host)?))) as _)
+        })
     }
 }
 

@@ -158,7 +158,8 @@ impl SinkState {
     /// A sink that is not open yet.
     pub fn new(parts: SinkParts) -> Self {
         let SinkParts { index, settings, factory, timing, store, fanout, dead_letters, secrets } = parts;
-        let seed = Instant::now().elapsed().as_nanos() as u64 ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let seed = Instant::now().elapsed().as_nanos() as u64
+            ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let state = State {
             delivery: Delivery::new(index, settings.clone(), &timing, seed),
             epoch: 0,
@@ -177,7 +178,20 @@ impl SinkState {
         };
         let direct = (!settings.use_worker).then(DirectSlot::default);
         let (state, work, settled) = (Mutex::new(state), Condvar::new(), Condvar::new());
-        Self { index, settings, factory, timing, store, fanout, dead_letters, secrets, direct, state, work, settled }
+        Self {
+            index,
+            settings,
+            factory,
+            timing,
+            store,
+            fanout,
+            dead_letters,
+            secrets,
+            direct,
+            state,
+            work,
+            settled,
+        }
     }
 
     /// Locks what changes.
@@ -220,7 +234,8 @@ impl SinkState {
             state = match idle.until {
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
-                    let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+                    let Some(left) =
+                        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
                     else {
                         break;
                     };
@@ -238,7 +253,8 @@ impl SinkState {
             if done(&state) {
                 return true;
             }
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            else {
                 return false;
             };
             state.settled_waiters += 1;
@@ -285,7 +301,8 @@ impl SinkState {
         if call.deadline > now {
             return Some(call.deadline);
         }
-        let reason = format!("{} did not return within {} s and was abandoned", call.what, call.limit.as_secs_f64());
+        let reason =
+            format!("{} did not return within {} s and was abandoned", call.what, call.limit.as_secs_f64());
         tracing::error!(sink = self.settings.name, "{reason}");
         self.abandon(&mut state, &reason, now);
         state.abandoned += 1;

@@ -12,8 +12,8 @@ use audit_plugin_api::{RawEvent, Timestamp};
 
 use super::budget::Charge;
 use super::store::Record;
+use crate::event::IdGenerator;
 use crate::event::frame::{self, Stamp};
-use crate::event::id::IdGenerator;
 
 /// Sequence numbers that a slot takes at a time.
 const SEQUENCE_BLOCK: u64 = 4096;

@@ -22,7 +22,7 @@ use super::counters::Tally;
 use super::pool::Pool;
 use super::run::{Run, RunParts};
 use super::slot::{Chunk, Closed, Slot};
-use crate::event::frame::{self, Stamp};
+use crate::event::frame;
 
 /// What an event takes in the store beside its line.
 pub const ENTRY_BYTES: usize = size_of::<RawEvent>() + 8;
@@ -218,7 +218,10 @@ impl Store {
         if charge <= self.chunk_bytes {
             let taken = self.budget.take(self.chunk_bytes);
             if taken != Taken::No {
-                return Some((Chunk::new(self.pool.chunk(), Charge::of(&self.budget, self.chunk_bytes)), taken));
+                return Some((
+                    Chunk::new(self.pool.chunk(), Charge::of(&self.budget, self.chunk_bytes)),
+                    taken,
+                ));
             }
         }
         // Near the bound, and for a large event: a chunk of just the size that this one needs.
@@ -348,13 +351,15 @@ impl Store {
 
     fn make_run(&self, chunks: Vec<Chunk>, first: u64) -> Arc<Run> {
         let events: usize = chunks.iter().map(|chunk| chunk.events() as usize).sum();
-        let bytes: usize = chunks.iter().map(|chunk| chunk.charged()).sum::<usize>().saturating_sub(events * ENTRY_BYTES);
+        let bytes: usize =
+            chunks.iter().map(|chunk| chunk.charged()).sum::<usize>().saturating_sub(events * ENTRY_BYTES);
         let oldest = chunks.iter().map(Chunk::oldest).min().unwrap_or_else(Instant::now);
         let (mut lines, mut entries) = self.pool.run(bytes, events);
         let mut charge = Charge::of(&self.budget, 0);
         for chunk in chunks {
             let read = frame::write_lines(chunk.frames(), &mut lines, &mut entries);
             self.lose(u64::from(chunk.events()).saturating_sub(read as u64));
+            lines.truncate(entries.last().map_or(0, |last: &RawEvent| (last.offset + last.len) as usize + 1));
             let (buffer, leased) = chunk.into_parts();
             self.pool.put_chunk(buffer);
             charge.absorb(leased);

@@ -121,8 +121,13 @@ impl Pipeline {
                 return Err(error);
             }
         }
-        if let (Some(first), Err(error)) = (pipeline.sinks.first(), supervise(&pipeline.sinks, shortest, stop)) {
-            return Err(refuse(&first.settings, SinkError::retryable(format!("no thread to watch it: {error}"))));
+        if let (Some(first), Err(error)) =
+            (pipeline.sinks.first(), supervise(&pipeline.sinks, shortest, stop))
+        {
+            return Err(refuse(
+                &first.settings,
+                SinkError::retryable(format!("no thread to watch it: {error}")),
+            ));
         }
         Ok(pipeline)
     }
@@ -162,7 +167,8 @@ impl Pipeline {
             Some(turnstile) => {
                 let _turn = self.wait_for_turn(turnstile)?;
                 let mut hand_out = |run: &_| self.sinks.iter().for_each(|sink| sink.push(run));
-                let position = self.store.record_alone(record, size, patience, &mut hand_out).map_err(refused)?;
+                let position =
+                    self.store.record_alone(record, size, patience, &mut hand_out).map_err(refused)?;
                 let deadline = Instant::now() + self.buffer.block_timeout;
                 let mut result = Ok(());
                 for sink in &self.sinks {
@@ -176,7 +182,10 @@ impl Pipeline {
     }
 
     /// One records at a time where the caller is the worker.
-    fn wait_for_turn<'a>(&self, turnstile: &'a (Mutex<bool>, Condvar)) -> Result<impl Drop + 'a, RecordError> {
+    fn wait_for_turn<'a>(
+        &self,
+        turnstile: &'a (Mutex<bool>, Condvar),
+    ) -> Result<impl Drop + 'a, RecordError> {
         struct Turn<'a>(&'a (Mutex<bool>, Condvar));
         impl Drop for Turn<'_> {
             fn drop(&mut self) {
@@ -273,7 +282,10 @@ impl Pipeline {
         for sink in &self.sinks {
             self.end(sink, timeout);
         }
-        let report = CloseReport { totals: self.counts(), sinks: self.sinks.iter().map(|sink| self.report_of(sink)).collect() };
+        let report = CloseReport {
+            totals: self.counts(),
+            sinks: self.sinks.iter().map(|sink| self.report_of(sink)).collect(),
+        };
         *closed = Some(report.clone());
         Ok(report)
     }
@@ -309,7 +321,10 @@ impl Pipeline {
             for span in doomed.piece.spans {
                 for index in span.start..span.end {
                     let event = String::from_utf8_lossy(span.run.json(index)).into_owned();
-                    tracing::error!(sink = sink.settings.name, "lost, since there is no dead letter of it: {event}");
+                    tracing::error!(
+                        sink = sink.settings.name,
+                        "lost, since there is no dead letter of it: {event}"
+                    );
                 }
             }
         }
@@ -353,14 +368,26 @@ impl Pipeline {
         let lost = self.tally.lost_at(sink.index);
         let rejected = self.tally.rejected();
         let accepted = self.store.accepted();
-        Counts { accepted, delivered, retried, dead_lettered, dropped, rejected, spooled: 0, queued: 0, in_flight, lost }
-            .with_queued()
+        Counts {
+            accepted,
+            delivered,
+            retried,
+            dead_lettered,
+            dropped,
+            rejected,
+            spooled: 0,
+            queued: 0,
+            in_flight,
+            lost,
+        }
+        .with_queued()
     }
 
     fn report_of(&self, sink: &SinkState) -> SinkReport {
         let state = sink.lock();
         let flush = state.flush_failures.iter().map(|(_, reason)| format!("flush: {reason}"));
-        let failures = flush.chain(state.close_failure.iter().map(|reason| format!("close: {reason}"))).collect();
+        let failures =
+            flush.chain(state.close_failure.iter().map(|reason| format!("close: {reason}"))).collect();
         drop(state);
         SinkReport { name: sink.settings.name.clone(), counts: self.counts_of(sink), failures }
     }
@@ -484,8 +511,94 @@ fn open_sink(sink: &Arc<SinkState>, timeout: Duration) -> Result<(), SinkError> 
             let mut state = sink.lock();
             state.epoch += 1;
             state.phase = Phase::Closed;
-            Err(SinkError::retryable(format!("open did not return within open_timeout = {} s", timeout.as_secs_f64())))
+            Err(SinkError::retryable(format!(
+                "open did not return within open_timeout = {} s",
+                timeout.as_secs_f64()
+            )))
         }
-        Err(crossbeam_channel::RecvTimeoutError::Disconnected) => Err(SinkError::retryable("its thread ended while it was opened")),
+        Err(crossbeam_channel::RecvTimeoutError::Disconnected) => {
+            Err(SinkError::retryable("its thread ended while it was opened"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use audit_plugin_api::{Action, Batch, Context, Deadline, Host, Sink, SinkOptions, Written};
+
+    use super::*;
+    use crate::pipeline::linked;
+
+    #[derive(SinkOptions)]
+    struct NoOptions {}
+
+    struct Collecting(mpsc::Sender<Vec<Vec<u8>>>);
+    thread_local! {}
+
+    fn sender() -> &'static Mutex<Option<mpsc::Sender<Vec<Vec<u8>>>>> {
+        static SENDER: Mutex<Option<mpsc::Sender<Vec<Vec<u8>>>>> = Mutex::new(None);
+        &SENDER
+    }
+
+    impl Sink for Collecting {
+        type Options = NoOptions;
+        fn open(_: NoOptions, _: Context, _: Host) -> Result<Self, SinkError> {
+            Ok(Self(sender().lock().unwrap().clone().unwrap()))
+        }
+        fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
+            let _ = self.0.send(batch.events().map(|event| event.json().to_vec()).collect());
+            Ok(Written::Delivered)
+        }
+        fn close(&mut self, _: Deadline) -> Result<(), SinkError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn smoke() {
+        let (tx, rx) = mpsc::channel();
+        *sender().lock().unwrap() = Some(tx);
+        let context = Context {
+            api: "1.0.0".into(),
+            host_version: "0".into(),
+            instance: 1,
+            name: "t".into(),
+            class: "t.T".into(),
+            config_dir: ".".into(),
+            batch_size: 100,
+            max_event_bytes: 1 << 20,
+            max_in_flight: 1,
+            shutdown_timeout: 8.0,
+        };
+        let factory = Arc::new(linked::<Collecting>(context, || Ok(NoOptions {})));
+        let settings = SinkSettings { name: "t".into(), class: "t.T".into(), ..SinkSettings::default() };
+        let pipeline = Pipeline::open(
+            vec![SinkSetup { settings, factory }],
+            BufferSettings::default(),
+            DeliverySettings::default(),
+            Secrets::default(),
+        )
+        .unwrap();
+        let n = 200_000;
+        let event = PermissionAuditEvent::new(Action::Update, true)
+            .attribute("status")
+            .attribute("owner")
+            .manager("Project")
+            .user_id("4217")
+            .permission("isAdmin");
+        let start = Instant::now();
+        for _ in 0..n {
+            pipeline.record(&event).unwrap();
+        }
+        assert_eq!(pipeline.flush(Duration::from_secs(20)).unwrap(), FlushOutcome::Flushed);
+        println!("{:?}", start.elapsed());
+        let report = pipeline.close(Duration::from_secs(5)).unwrap();
+        assert_eq!(report.totals.delivered, n);
+        assert_eq!(report.totals.lost, 0);
+        let events: usize = rx.try_iter().map(|batch| batch.len()).sum();
+        assert_eq!(events as u64, n);
+        println!("{report:?}");
     }
 }

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-use audit_plugin_api::{Batch, Deadline, Hold, Host, RawEvent, SinkError, flags};
+use audit_plugin_api::{Batch, Deadline, HeldRuns, Hold, Host, RawEvent, SinkError, Written, flags};
 
+use super::budget::Charge;
 use super::delivery::{Instance, Offer, Step};
 use super::piece::Doubt;
 use super::run::Span;
@@ -148,9 +149,11 @@ impl Worker {
 
     fn write(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>, offer: Offer) -> Turn {
         let limit = sink.timing.write_timeout;
-        let Some((mut state, answer)) = self.call(sink, state, "write_batch", limit, |instance, entries, deadline| {
-            write_offer(instance, entries, &offer, deadline)
-        }) else {
+        let Some((mut state, answer)) =
+            self.call(sink, state, "write_batch", limit, |instance, entries, deadline| {
+                write_offer(instance, entries, &offer, deadline)
+            })
+        else {
             // The abandoned call may still read these bytes from another thread of the sink.
             std::mem::forget(offer);
             return Turn::Ended;
@@ -237,7 +240,10 @@ impl Worker {
             let error = sink.masked(error);
             tracing::error!(sink = sink.settings.name, "the sink's flush failed: {error}");
             state.flush_failures.push((target, error.reason.clone()));
-            if matches!(error.kind, audit_plugin_api::ErrorKind::Reopen | audit_plugin_api::ErrorKind::Panicked) {
+            if matches!(
+                error.kind,
+                audit_plugin_api::ErrorKind::Reopen | audit_plugin_api::ErrorKind::Panicked
+            ) {
                 state.delivery.replace(Instant::now());
                 self.retire(&mut state);
                 state.notify_settled(sink);
@@ -285,9 +291,9 @@ impl Worker {
             request.reply(Err(SinkError::retryable("the sink is not open")));
             return Turn::Did;
         }
-        let Some((mut state, result)) = self.call(sink, state, "control", limit, |instance, _, deadline| {
-            request.ask(instance, deadline)
-        }) else {
+        let Some((mut state, result)) =
+            self.call(sink, state, "control", limit, |instance, _, deadline| request.ask(instance, deadline))
+        else {
             return Turn::Ended;
         };
         let result = result.map_err(|error| sink.masked(error));
@@ -330,7 +336,7 @@ fn write_offer(
     entries: &mut Vec<RawEvent>,
     offer: &Offer,
     deadline: Deadline,
-) -> Result<audit_plugin_api::Written, SinkError> {
+) -> Result<Written, SinkError> {
     entries.clear();
     let mut runs: Vec<&[u8]> = Vec::with_capacity(offer.spans.len());
     let extra = if offer.doubt == Doubt::PossibleDuplicate { flags::POSSIBLE_DUPLICATE } else { 0 };
@@ -345,15 +351,30 @@ fn write_offer(
             ..*entry
         }));
     }
-    instance.write_batch(&Batch::new(offer.id, offer.attempt, deadline, &runs, entries, &Holder(&offer.spans)))
+    instance.write_batch(&Batch::new(
+        offer.id,
+        offer.attempt,
+        deadline,
+        &runs,
+        entries,
+        &Holder(&offer.spans),
+    ))
 }
 
-/// Hands out handles on the runs of a batch: they keep the bytes, and keep them counted.
+/// Hands out handles on the runs of a batch.
 struct Holder<'a>(&'a [Span]);
 
 impl Hold for Holder<'_> {
-    fn hold(&self) -> Arc<dyn Send + Sync> {
-        let runs: Vec<_> = self.0.iter().map(|span| (span.run.hold(), span.run.clone())).collect();
-        Arc::new(runs)
+    fn hold(&self) -> Arc<dyn HeldRuns> {
+        Arc::new(HeldSpans(self.0.iter().map(|span| (span.clone(), span.run.hold())).collect()))
+    }
+}
+
+/// Keeps the runs of a batch, and keeps them counted in the bound.
+struct HeldSpans(Vec<(Span, Option<Arc<Charge>>)>);
+
+impl HeldRuns for HeldSpans {
+    fn run(&self, index: usize) -> &[u8] {
+        self.0.get(index).map_or(&[], |(span, _)| span.run.lines(span.start, span.end).0)
     }
 }

@@ -1,0 +1,170 @@
+//! The bytes of a plugin that are checked, hashed and loaded: one and the same, and out of reach of whoever writes the file.
+//!
+//! They are a copy in a sealed memory file, named after the plugin, so that backtraces and `/proc/PID/maps` show the name.
+//! Where the system does not allow to run code from memory files (`vm.memfd_noexec`, a security module), the
+//! file's own descriptor stands in: then nobody can put *another* file in its place, but somebody who may write the file can
+//! still change it.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+
+use super::file::{PluginFile, descriptor_path};
+use super::{Reason, Sha256, native};
+
+/// The longest name that the kernel gives a memory file.
+const MAX_NAME_BYTES: usize = 249;
+
+/// The bytes of a plugin.
+#[derive(Debug)]
+pub(super) struct Image {
+    file: File,
+    sha256: Sha256,
+    protection: Protection,
+}
+
+/// What keeps the bytes as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// They are sealed.
+    Sealed,
+    /// Nothing but the rule for owner and mode: they are in the file with this device and inode.
+    Unsealed(Inode),
+}
+
+/// Device and inode of a file.
+pub(super) type Inode = (u64, u64);
+
+impl Image {
+    /// Copies the file into memory, seals the copy and hashes it.
+    pub fn copy(plugin: &PluginFile) -> Result<Self, Reason> {
+        match seal(plugin.file(), plugin.path()) {
+            Ok(Some(file)) => Ok(Self { sha256: hash(&file)?, file, protection: Protection::Sealed }),
+            Ok(None) => Self::of_file(plugin),
+            Err(error) => Err(Reason::io("copied into memory", error)),
+        }
+    }
+
+    /// The file itself, where memory files cannot be run.
+    fn of_file(plugin: &PluginFile) -> Result<Self, Reason> {
+        let file = plugin.file().try_clone().map_err(|error| Reason::io("opened", error))?;
+        let inode = (plugin.metadata().dev(), plugin.metadata().ino());
+        Ok(Self { sha256: hash(&file)?, file, protection: Protection::Unsealed(inode) })
+    }
+
+    /// The open bytes.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Their hash.
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// What keeps them as they are.
+    pub fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    /// The path that `dlopen` takes; good as long as the descriptor is open.
+    pub fn path(&self) -> PathBuf {
+        descriptor_path(&self.file)
+    }
+}
+
+/// The hash of all bytes of a file.
+pub(super) fn hash(mut file: &File) -> Result<Sha256, Reason> {
+    file.seek(SeekFrom::Start(0)).and_then(|_| Sha256::of(file)).map_err(|error| Reason::io("read", error))
+}
+
+/// A sealed copy in memory; `None` where such a file cannot be made, or not be run.
+fn seal(mut plugin: &File, path: &Path) -> io::Result<Option<File>> {
+    let Some(mut memory) = create_memory_file(path)? else { return Ok(None) };
+    plugin.seek(SeekFrom::Start(0))?;
+    io::copy(&mut plugin, &mut memory)?;
+    fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(native::can_be_run(&memory).then_some(memory))
+}
+
+fn create_memory_file(path: &Path) -> io::Result<Option<File>> {
+    let mut name = path.file_name().unwrap_or_default().as_encoded_bytes().to_vec();
+    name.truncate(MAX_NAME_BYTES);
+    let name = CString::new(name)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Kernels before 6.3 do not know EXEC, and do not need it.
+    let made = memfd_create(&name, flags | MemfdFlags::EXEC)
+        .or_else(|error| if error == Errno::INVAL { memfd_create(&name, flags) } else { Err(error) });
+    match made {
+        Ok(descriptor) => Ok(Some(descriptor.into())),
+        Err(Errno::ACCESS | Errno::PERM | Errno::NOSYS) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn plugin_of(bytes: &[u8]) -> (tempfile::NamedTempFile, PluginFile) {
+        let mut file = tempfile::Builder::new().suffix(".so").tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let plugin = PluginFile::open(file.path()).unwrap();
+        (file, plugin)
+    }
+
+    #[test]
+    fn a_sealed_image_keeps_its_bytes_when_the_file_is_overwritten() {
+        let (file, plugin) = plugin_of(b"these bytes");
+        let image = Image::copy(&plugin).unwrap();
+        std::fs::write(file.path(), "other").unwrap();
+        assert_eq!(image.protection(), Protection::Sealed);
+        assert_eq!(std::fs::read(image.path()).unwrap(), b"these bytes");
+        assert_eq!(image.sha256(), Sha256::of(&b"these bytes"[..]).unwrap());
+    }
+
+    #[test]
+    fn a_sealed_image_cannot_be_changed_by_anyone() {
+        let (_file, plugin) = plugin_of(b"these bytes");
+        let image = Image::copy(&plugin).unwrap();
+        assert!(std::fs::OpenOptions::new().write(true).open(image.path()).unwrap().write_all(b"x").is_err());
+        assert!(image.file().set_len(0).is_err());
+        assert!(image.file().set_len(100).is_err());
+        assert!(fcntl_add_seals(image.file(), SealFlags::FUTURE_WRITE).is_err());
+    }
+
+    #[test]
+    fn a_memory_file_has_the_name_of_the_plugin() {
+        let (file, plugin) = plugin_of(b"x");
+        let target = std::fs::read_link(Image::copy(&plugin).unwrap().path()).unwrap();
+        let name = file.path().file_name().unwrap().to_str().unwrap();
+        assert!(target.to_str().unwrap().contains(name), "{target:?}");
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("{}.so", "ä".repeat(126)));
+        std::fs::write(&path, "x").unwrap();
+        assert!(Image::copy(&PluginFile::open(&path).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn the_file_itself_stands_in_where_memory_cannot_be_run() {
+        let (file, plugin) = plugin_of(b"these bytes");
+        let image = Image::of_file(&plugin).unwrap();
+        std::fs::rename(file.path(), file.path().with_extension("old")).unwrap();
+        std::fs::write(file.path(), "other").unwrap();
+        assert_eq!(std::fs::read(image.path()).unwrap(), b"these bytes");
+        assert_eq!(image.sha256(), Sha256::of(&b"these bytes"[..]).unwrap());
+        assert!(matches!(image.protection(), Protection::Unsealed(_)));
+        std::fs::remove_file(file.path().with_extension("old")).unwrap();
+    }
+}
