@@ -1,6 +1,6 @@
 //! What a message is made of, as the options say it.
 
-use serde::Deserialize;
+use audit_plugin_api::OptionType;
 
 use crate::Header;
 
@@ -16,13 +16,11 @@ pub struct Form {
 }
 
 /// What the key of a message is. Messages of one key stay in order, since they go to one partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, OptionType)]
 pub enum Key {
     /// None.
     None,
     /// `user_id`: one user's decisions stay in order.
-    #[default]
     UserId,
     /// `manager`.
     Manager,
@@ -31,11 +29,9 @@ pub enum Key {
 }
 
 /// What the payload of a message is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, OptionType)]
 pub enum Payload {
     /// The canonical line, untouched.
-    #[default]
     Full,
     /// The seven keys of the Python example: action, granted, attributes, manager, user, permissions, metadata.
     Compact,

@@ -1,64 +1,59 @@
 //! `bootstrap_servers`: a list, or text with commas.
 
-use serde::Deserialize;
+use audit_plugin_api::serde_json::Value;
+use audit_plugin_api::{OptionType, OptionsError};
 
-/// The brokers that a client asks first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "Written")]
+/// The brokers that a client asks first; at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Servers(Vec<String>);
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a list of `host:port`, or one text with commas between them")]
-enum Written {
-    Text(String),
-    List(Vec<String>),
-}
-
-impl From<Written> for Servers {
-    fn from(written: Written) -> Self {
-        let list = match written {
-            Written::Text(text) => text.split(',').map(str::to_owned).collect(),
-            Written::List(list) => list,
-        };
-        Self(list.iter().map(|server| server.trim().to_owned()).filter(|server| !server.is_empty()).collect())
-    }
-}
-
 impl Servers {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// As librdkafka's `bootstrap.servers` wants them.
     pub fn joined(&self) -> String {
         self.0.join(",")
     }
 }
 
+impl OptionType for Servers {
+    const TYPES: &'static [&'static str] = &["string", "array"];
+
+    fn from_value(value: Value) -> Result<Self, OptionsError> {
+        let list: Vec<String> = match &value {
+            Value::String(text) => text.split(',').map(str::to_owned).collect(),
+            Value::Array(_) => Vec::from_value(value)?,
+            other => {
+                let reason = format!(
+                    "expected a list of \"host:port\", or one text with commas between, found {other}"
+                );
+                return Err(OptionsError::new(reason));
+            }
+        };
+        let servers: Vec<String> =
+            list.iter().map(|server| server.trim().to_owned()).filter(|server| !server.is_empty()).collect();
+        match servers.is_empty() {
+            true => Err(OptionsError::new("expected at least one \"host:port\", found none")),
+            false => Ok(Self(servers)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use audit_plugin_api::serde_json::json;
 
-    fn servers(json: &str) -> String {
-        serde_json::from_str::<Servers>(json).unwrap().joined()
-    }
+    use super::*;
 
     #[test]
     fn a_list_and_text_with_commas_mean_the_same() {
-        assert_eq!(servers(r#"["a:9092", "b:9092"]"#), "a:9092,b:9092");
-        assert_eq!(servers(r#""a:9092, b:9092""#), "a:9092,b:9092");
-        assert_eq!(servers(r#""a:9092""#), "a:9092");
+        for value in [json!(["a:9092", "b:9092"]), json!("a:9092, b:9092"), json!("a:9092,b:9092,")] {
+            assert_eq!(Servers::from_value(value).unwrap().joined(), "a:9092,b:9092");
+        }
     }
 
     #[test]
-    fn nothing_but_commas_is_no_server() {
-        assert!(serde_json::from_str::<Servers>(r#"" , ""#).unwrap().is_empty());
-    }
-
-    #[test]
-    fn another_type_is_refused_with_what_was_expected() {
-        let error = serde_json::from_str::<Servers>("7").unwrap_err().to_string();
-        assert!(error.starts_with("expected a list of `host:port`"), "{error}");
+    fn no_server_and_other_types_are_refused() {
+        for value in [json!(""), json!(" , "), json!([]), json!(7), json!([7])] {
+            assert!(Servers::from_value(value).is_err());
+        }
     }
 }
