@@ -1,6 +1,8 @@
 //! A message.
 
 use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
 
 use audit_plugin_api::{Event, Uuid};
 
@@ -22,6 +24,14 @@ pub struct Message<'a> {
 /// The event's line is not canonical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotCanonical;
+
+impl Error for NotCanonical {}
+
+impl fmt::Display for NotCanonical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the event is not a canonical line")
+    }
+}
 
 impl<'a> Message<'a> {
     /// Makes the message of an event.
