@@ -197,7 +197,6 @@ impl Store {
             Record::Line(_, entry) => Timestamp::from_micros(entry.timestamp),
         };
         let mut half_full = false;
-        let mut full_since = None;
         let wake = loop {
             let mut writer = slot.writer().map_err(|Closed| Refused::Closed)?;
             if !writer.has_room(charge) {
@@ -209,7 +208,7 @@ impl Store {
                     }
                     None => {
                         drop(writer);
-                        self.wait_for_room(charge, patience, &mut full_since)?;
+                        self.wait_for_room(charge, patience)?;
                         continue;
                     }
                 }
@@ -239,13 +238,7 @@ impl Store {
             .then(|| (Chunk::new(Vec::with_capacity(frame_len), Charge::of(&self.budget, charge)), taken))
     }
 
-    fn wait_for_room(
-        &self,
-        charge: usize,
-        patience: Patience<'_>,
-        full_since: &mut Option<Instant>,
-    ) -> Result<(), Refused> {
-        let since = *full_since.get_or_insert_with(Instant::now);
+    fn wait_for_room(&self, charge: usize, patience: Patience<'_>) -> Result<(), Refused> {
         loop {
             self.events.relieve(charge);
             self.wake();
@@ -256,7 +249,7 @@ impl Store {
             let until = match patience {
                 Patience::None => return Err(Refused::Full),
                 Patience::Progress(patience) => {
-                    let waited = now.saturating_duration_since(self.budget.last_progress().max(since));
+                    let waited = now.saturating_duration_since(self.budget.stalled_since(now));
                     match patience.checked_sub(waited).filter(|left| !left.is_zero()) {
                         None => return Err(Refused::Full),
                         Some(left) => now + left.min(LOOK_AGAIN),
