@@ -26,7 +26,8 @@ impl Turnstile {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.free.wait_timeout_while(busy, timeout, |busy| *busy);
         let (mut busy, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        (!std::mem::replace(&mut *busy, true)).then_some(Turn(self))
+        let is_free = !std::mem::replace(&mut *busy, true);
+        is_free.then(|| Turn(self))
     }
 }
 
