@@ -15,6 +15,9 @@ pub struct Budget {
     used: AtomicUsize,
     flow: Mutex<Flow>,
     room: Condvar,
+    /// How many wait, or are about to while they have the lock.
+    #[cfg(test)]
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -43,6 +46,8 @@ impl Budget {
             used: AtomicUsize::new(0),
             flow: Mutex::new(Flow { last_progress: Instant::now(), stalled_since: None }),
             room: Condvar::new(),
+            #[cfg(test)]
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -110,6 +115,8 @@ impl Budget {
             if left.is_zero() {
                 return;
             }
+            #[cfg(test)]
+            self.waiting.fetch_add(1, Ordering::SeqCst);
             guard = self.room.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -182,6 +189,9 @@ mod tests {
             let until = Instant::now() + Duration::from_secs(600);
             std::thread::spawn(move || budget.wait_for_room(50, until))
         };
+        while budget.waiting.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
         drop(charge);
         waiter.join().unwrap();
         assert!(budget.has_room(50));

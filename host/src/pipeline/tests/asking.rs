@@ -108,7 +108,7 @@ fn who_waits_for_an_answer_is_told_when_the_sink_is_closed() {
     let asker = thread::spawn(move || pipeline.control("a", &json!({}), LONG));
     eventually(|| stage.pipeline.waiting_requests(0) == 1);
     gate.open();
-    assert!(asker.join().unwrap().is_err());
+    assert_eq!(asker.join().unwrap().unwrap_err().reason, "the sink is closed");
     closer.join().unwrap();
 }
 
