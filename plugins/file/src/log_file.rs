@@ -1,7 +1,8 @@
 //! An open file and its end.
 //!
 //! As long as it is in use, whole lines are all that it holds: a write that fails in the middle of a line is cut back
-//! to the end of the line before. Where that fails too, the file must be dropped and opened anew, which repairs it.
+//! to the end of the line before. Where that fails too, the file has another length than it was left with, so that it
+//! is opened anew before the next line, which repairs it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -52,17 +53,6 @@ pub struct Failed {
     pub bytes: u64,
     /// What happened.
     pub error: io::Error,
-    /// Whether the file ends with a whole line.
-    pub end: End,
-}
-
-/// How a file ends after a write that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// With a whole line.
-    Whole,
-    /// With a torn one: the file must be opened anew.
-    Torn,
 }
 
 impl LogFile {
@@ -146,9 +136,9 @@ impl LogFile {
             Err(error) => {
                 let whole: Vec<u64> = ends.take_while(|&end| end <= written).collect();
                 let bytes = whole.last().copied().unwrap_or(0);
-                let end = self.cut_back(bytes, written);
+                self.cut_back(bytes, written);
                 self.advance(bytes);
-                Err(Failed { lines: whole.len(), bytes, error, end })
+                Err(Failed { lines: whole.len(), bytes, error })
             }
         }
     }
@@ -159,16 +149,14 @@ impl LogFile {
         }
     }
 
-    /// Takes back what stands behind the first `whole` of the last `written` bytes.
-    fn cut_back(&self, whole: u64, written: u64) -> End {
-        if whole == written {
-            return End::Whole;
-        }
+    /// Takes back what stands behind the first `whole` of the last `written` bytes. Where that fails, the file is longer
+    /// than it was left, which is noticed before the next line.
+    fn cut_back(&self, whole: u64, written: u64) {
         let end = self.len + written;
-        let ours = !self.lock.owner().is_deposed() && self.file.metadata().is_ok_and(|now| now.len() == end);
-        match ours && self.file.set_len(self.len + whole).is_ok() {
-            true => End::Whole,
-            false => End::Torn,
+        let ours =
+            || !self.lock.owner().is_deposed() && self.file.metadata().is_ok_and(|now| now.len() == end);
+        if whole < written && ours() {
+            let _ = self.file.set_len(self.len + whole);
         }
     }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::FileOptions;
 use crate::lock::{Busy, Owner};
-use crate::log_file::{End, Failed, LogFile};
+use crate::log_file::{Failed, LogFile};
 use crate::place::Place;
 use crate::rotation::rotate;
 use crate::section::Section;
@@ -27,7 +27,7 @@ pub struct FileSink {
     owner: Arc<Owner>,
     syncer: Syncer,
     file: Option<LogFile>,
-    /// Whether it was said that somebody else writes to the file.
+    /// Whether it was said that the file grew.
     grown: bool,
     /// Whether it was said that the file cannot be rotated.
     stuck: bool,
@@ -165,7 +165,7 @@ impl FileSink {
         Ok(self.file.insert(file).len())
     }
 
-    /// Logs what befell the file; that somebody else writes to it is said once.
+    /// Logs what befell the file; that it grew is said once.
     fn warn(&mut self, place: &Place, len: u64) {
         let befell = match place {
             Place::Kept => return,
@@ -174,7 +174,7 @@ impl FileSink {
             Place::Replaced => "was replaced by another file".to_owned(),
             Place::Truncated(bytes) => format!("was truncated: its last {bytes} bytes are gone"),
             Place::Grown(_) if mem::replace(&mut self.grown, true) => return,
-            Place::Grown(bytes) => format!("was written to by somebody else: {bytes} bytes"),
+            Place::Grown(bytes) => format!("holds {bytes} bytes more than this sink wrote"),
         };
         let text = format!("{} {befell}; it is opened anew", self.settings.path.display());
         self.host.log(Level::Warn, "file", &text);
@@ -193,10 +193,7 @@ impl FileSink {
         if lines > 0 {
             self.syncer.written(&handle).map_err(|error| self.sync_failed(&error))?;
         }
-        let Err(Failed { error, end, .. }) = result else { return Ok(()) };
-        if end == End::Torn {
-            self.file = None;
-        }
+        let Err(Failed { error, .. }) = result else { return Ok(()) };
         let reason = format!("appending to {}: {error}", self.settings.path.display());
         Err(SinkError::retryable(reason).after((section.start() + lines) as u32))
     }

@@ -369,7 +369,7 @@ fn half_a_line_that_somebody_else_left_is_moved_away_and_said_once() {
     }
     assert_eq!(folder.attributes("a.ndjson"), ["a", "b"]);
     assert_eq!(folder.read("a.ndjson.torn"), "half\nhalf\n");
-    let said = folder.logs().iter().filter(|text| text.contains("by somebody else")).count();
+    let said = folder.logs().iter().filter(|text| text.contains("4 bytes more than this sink wrote")).count();
     assert_eq!(said, 1);
 }
 
@@ -636,6 +636,17 @@ fn after_a_failed_sync_in_the_background_the_next_batch_asks_for_a_new_instance(
     assert_eq!((error.kind, &error.events), (ErrorKind::Reopen, &Delivered::Nothing));
     assert!(error.reason.contains("may not be on the disk"), "{error}");
     assert!(sink.file.is_none(), "the descriptor must not be used again");
+}
+
+#[test]
+fn a_descriptor_that_failed_to_sync_is_not_synced_again() {
+    let folder = Folder::new();
+    let mut sink = folder.open_with(json!({"fsync": 3600}));
+    sink.write(&events(&["a"])).unwrap();
+    assert_eq!(sink.inspect("state").unwrap()["sync_due"], true);
+    sink.syncer.sync_in_background(&unsyncable(&folder));
+    sink.write(&events(&["b"])).unwrap_err();
+    assert_eq!(sink.inspect("state").unwrap()["sync_due"], false);
 }
 
 #[test]
