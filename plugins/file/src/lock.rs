@@ -6,10 +6,13 @@
 //! says who holds what within the process, and each batch takes the lock again, which costs one system call and
 //! changes nothing while it is held.
 //!
+//! A forked child shares its parent's right: it opens the file anew, writes whole lines to its end without a lock of its
+//! own, and leaves repairs and rotation to the parent.
+//!
 //! An instance that hangs in a call past its deadline was abandoned by the host. It loses its files to whoever asks
 //! next: it is *deposed*, and must not touch them again, should it ever wake.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io;
@@ -27,8 +30,10 @@ use crate::place::id_of;
 /// Which file: device and inode.
 pub type FileId = (u64, u64);
 
-/// Who holds which file in this process. A forked child finds its parent's entries here, and passes over them.
+/// Who holds which file in this process. A forked child finds its parent's entries here, and inherits from them.
 static HOLDERS: Mutex<BTreeMap<FileId, Holder>> = Mutex::new(BTreeMap::new());
+/// Names of the sinks that held a file in a process of which this one is a forked child.
+static INHERITED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 struct Holder {
     pid: u32,
@@ -51,6 +56,16 @@ pub struct Busy<'a>(&'a Owner);
 pub struct FileLock {
     id: FileId,
     owner: Arc<Owner>,
+    right: Right,
+}
+
+/// Whose file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// This instance's alone.
+    Alone,
+    /// A parent's, of which this process is a forked child.
+    Shared,
 }
 
 /// Why a file could not be locked.
@@ -102,6 +117,9 @@ impl FileLock {
         let metadata = file.metadata().map_err(Refused::Unable)?;
         let id = id_of(&metadata);
         let pid = process::id();
+        if inherits(owner, pid) {
+            return Ok(Self { id, owner: Arc::clone(owner), right: Right::Shared });
+        }
         {
             let mut holders = unpoisoned(&HOLDERS);
             if let Some(holder) = holders.get(&id).filter(|holder| holder.pid == pid)
@@ -114,13 +132,16 @@ impl FileLock {
             }
             holders.insert(id, Holder { pid, owner: Arc::clone(owner) });
         }
-        let lock = Self { id, owner: Arc::clone(owner) };
+        let lock = Self { id, owner: Arc::clone(owner), right: Right::Alone };
         lock.renew(file)?;
         Ok(lock)
     }
 
     /// Takes the lock again, in case it was lost.
     pub fn renew(&self, file: &File) -> Result<(), Refused> {
+        if self.right == Right::Shared {
+            return Ok(());
+        }
         match fcntl_lock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(()),
             Err(Errno::AGAIN | Errno::ACCESS) => Err(Refused::ByProcess(holder_of(file))),
@@ -130,7 +151,12 @@ impl FileLock {
 
     /// The right to write to what anybody may write to.
     pub fn none(metadata: &Metadata, owner: &Arc<Owner>) -> Self {
-        Self { id: id_of(metadata), owner: Arc::clone(owner) }
+        Self { id: id_of(metadata), owner: Arc::clone(owner), right: Right::Alone }
+    }
+
+    /// Whose file it is.
+    pub fn right(&self) -> Right {
+        self.right
     }
 
     /// Who has it.
@@ -170,6 +196,19 @@ impl fmt::Display for Refused {
             Self::Unable(error) => write!(f, "cannot be locked: {error}"),
         }
     }
+}
+
+/// Whether an owner of this name held a file in a process of which this one is a forked child.
+fn inherits(owner: &Owner, pid: u32) -> bool {
+    let mut inherited = unpoisoned(&INHERITED);
+    unpoisoned(&HOLDERS).retain(|_, holder| {
+        let own = holder.pid == pid;
+        if !own {
+            inherited.insert(holder.owner.name.clone());
+        }
+        own
+    });
+    inherited.contains(&owner.name)
 }
 
 fn holder_of(file: &File) -> Option<i32> {

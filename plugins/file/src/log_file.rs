@@ -14,7 +14,7 @@ use audit_plugin_api::{Host, Level};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::lock::{FileLock, Owner, Refused};
+use crate::lock::{FileLock, Owner, Refused, Right};
 use crate::place::{self, Place, id_of, kind_of};
 use crate::settings::Settings;
 use crate::tail::{self, Tail};
@@ -99,9 +99,15 @@ impl LogFile {
     }
 
     /// Where the file is now.
-    pub fn place(&self, path: &Path) -> Place {
+    pub fn place(&mut self, path: &Path) -> Place {
         match self.kind {
-            Kind::Regular => place::find(path, &self.file, self.lock.id(), self.len),
+            Kind::Regular => match place::find(path, &self.file, self.lock.id(), self.len) {
+                Place::Grown(bytes) if self.right() == Right::Shared => {
+                    self.len += bytes;
+                    Place::Kept
+                }
+                place => place,
+            },
             Kind::Device => Place::Kept,
         }
     }
@@ -112,6 +118,11 @@ impl LogFile {
             Kind::Regular => self.lock.renew(&self.file),
             Kind::Device => Ok(()),
         }
+    }
+
+    /// Whose file it is.
+    pub fn right(&self) -> Right {
+        self.lock.right()
     }
 
     /// Its length in bytes; 0 for a device.
@@ -166,6 +177,11 @@ impl LogFile {
             return Ok(());
         }
         let len = self.file.metadata()?.len();
+        if self.right() == Right::Shared {
+            // What looks torn may be a line that the parent is writing just now.
+            self.len = len;
+            return Ok(());
+        }
         let torn_path = settings.beside(".torn");
         let shown = settings.path.display();
         self.len = match tail::repair(&self.file, len, &torn_path, settings.mode)? {

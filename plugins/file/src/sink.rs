@@ -12,7 +12,7 @@ use audit_plugin_api::{Batch, Context, Deadline, ErrorKind, Host, Level, Sink, S
 use jiff::Timestamp;
 
 use crate::FileOptions;
-use crate::lock::{Busy, Owner};
+use crate::lock::{Busy, Owner, Right};
 use crate::log_file::{Failed, LogFile};
 use crate::place::Place;
 use crate::rotation::rotate;
@@ -145,7 +145,7 @@ impl Sink for FileSink {
 impl FileSink {
     /// Sees to it that the open file is the one that the path names, and returns its length.
     fn ready(&mut self) -> Result<u64, SinkError> {
-        if let Some(file) = &self.file {
+        if let Some(file) = &mut self.file {
             match file.place(&self.settings.path) {
                 Place::Kept => {
                     let len = file.len();
@@ -201,6 +201,9 @@ impl FileSink {
     /// Rotates the file; `false`, said once, where that is not possible: then it grows on.
     fn rotate(&mut self) -> Result<bool, SinkError> {
         let Some(file) = &self.file else { return Ok(false) };
+        if file.right() == Right::Shared {
+            return Ok(false);
+        }
         self.syncer.sync(file.file()).map_err(|error| self.sync_failed(&error))?;
         match rotate(&self.settings.path, self.settings.max_files) {
             Ok(deleted) => {
