@@ -17,7 +17,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::EventId,
         Self::Timestamp,
         Self::Action,

@@ -4,6 +4,8 @@
 //! letter; `NaN` and `Infinity` are refused by name, and so is the 101st level. Nothing is built between input and
 //! output, because a tree would lose duplicate keys, number tokens or lone surrogates.
 
+use std::borrow::Cow;
+
 use super::{InvalidEvent, text};
 
 /// Most levels of arrays and objects within a value.
@@ -34,9 +36,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes this byte, behind whitespace.
+    #[inline]
     pub fn expect(&mut self, byte: u8) -> Result<(), InvalidEvent> {
         if self.peek() != Some(byte) {
-            return Err(self.unexpected(&format!("'{}'", char::from(byte))));
+            return Err(self.expected(byte));
         }
         self.at += 1;
         Ok(())
@@ -67,32 +70,46 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes a key and its colon; appends the key, escaped and without quotes.
+    /// Takes a key and its colon; gives the key escaped and without quotes.
     #[inline]
-    pub fn key(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+    pub fn key(&mut self) -> Result<Cow<'a, [u8]>, InvalidEvent> {
+        self.expect_key()?;
+        let key = self.quoted()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Takes this key and its colon, if they come next and the key is not escaped.
+    #[inline]
+    pub fn take_key(&mut self, key: &str) -> bool {
         if self.peek() != Some(b'"') {
-            return Err(self.unexpected("a key in quotes"));
+            return false;
         }
-        self.quoted(out)?;
-        self.expect(b':')
+        let start = self.at + 1;
+        let end = start + key.len();
+        let found = self.bytes.get(start..end) == Some(key.as_bytes())
+            && self.bytes.get(end..end + 2) == Some(b"\":");
+        if found {
+            self.at = end + 2;
+        }
+        found
     }
 
-    /// Takes a text, the value of `key`; appends it escaped and without quotes.
+    /// Takes a text, the value of `key`; gives it escaped and without quotes.
     #[inline]
-    pub fn text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+    pub fn text(&mut self, key: &'static str) -> Result<Cow<'a, [u8]>, InvalidEvent> {
         self.expect_type(b'"', key, "text")?;
-        self.quoted(out)
+        self.quoted()
     }
 
-    /// Takes a text or null, the value of `key`; appends the text escaped and without quotes. False for null.
+    /// Takes a text or null, the value of `key`; gives the text escaped and without quotes.
     #[inline]
-    pub fn nullable_text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<bool, InvalidEvent> {
+    pub fn nullable_text(&mut self, key: &'static str) -> Result<Option<Cow<'a, [u8]>>, InvalidEvent> {
         if self.null() {
-            return Ok(false);
+            return Ok(None);
         }
         self.expect_type(b'"', key, "text or null")?;
-        self.quoted(out)?;
-        Ok(true)
+        self.quoted().map(Some)
     }
 
     /// Takes true or false, the value of `key`.
@@ -111,14 +128,14 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Takes a text of a list, the value of `key`; appends it escaped and without quotes.
+    /// Takes a text of a list, the value of `key`; gives it escaped and without quotes.
     #[inline]
-    pub fn list_text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+    pub fn list_text(&mut self, key: &'static str) -> Result<Cow<'a, [u8]>, InvalidEvent> {
         if self.peek() != Some(b'"') {
             let found = self.name_type()?;
             return Err(InvalidEvent::WrongItem { key, found });
         }
-        self.quoted(out)
+        self.quoted()
     }
 
     /// Takes an object, the value of `key`, and appends it.
@@ -169,7 +186,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(b'"') => {
                     out.push(b'"');
-                    self.quoted(out)?;
+                    self.push_quoted(out)?;
                     out.push(b'"');
                 }
                 _ => self.scalar(out)?,
@@ -231,18 +248,40 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the member's key, if the innermost bracket is an object, and appends it with quotes and colon.
+    #[inline]
     fn member_key(&mut self, objects: u128, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         if objects & 1 == 1 {
+            self.expect_key()?;
             out.push(b'"');
-            self.key(out)?;
+            self.push_quoted(out)?;
+            self.expect(b':')?;
             out.extend_from_slice(b"\":");
         }
         Ok(())
     }
 
-    /// Takes a string, whose opening quote comes next, and appends its text, escaped and without quotes.
     #[inline]
-    fn quoted(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+    fn expect_key(&mut self) -> Result<(), InvalidEvent> {
+        if self.peek() == Some(b'"') { Ok(()) } else { Err(self.unexpected("a key in quotes")) }
+    }
+
+    /// Takes a string, whose opening quote comes next; gives its text, escaped and without quotes.
+    #[inline]
+    fn quoted(&mut self) -> Result<Cow<'a, [u8]>, InvalidEvent> {
+        let bytes = self.bytes;
+        let text = &bytes[self.at + 1..];
+        let plain = text::plain_len(text);
+        if text.get(plain) == Some(&b'"') {
+            self.at += plain + 2;
+            return Ok(Cow::Borrowed(&text[..plain]));
+        }
+        let mut canonical = Vec::new();
+        self.push_quoted(&mut canonical)?;
+        Ok(Cow::Owned(canonical))
+    }
+
+    /// Takes a string, whose opening quote comes next, and appends its text, escaped and without quotes.
+    fn push_quoted(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         self.at += 1;
         loop {
             let rest = &self.bytes[self.at..];
@@ -348,6 +387,11 @@ impl<'a> Reader<'a> {
         let found = self.bytes[self.at..].starts_with(word);
         self.at += if found { word.len() } else { 0 };
         found
+    }
+
+    #[cold]
+    fn expected(&self, byte: u8) -> InvalidEvent {
+        self.unexpected(&format!("'{}'", char::from(byte)))
     }
 
     #[cold]
