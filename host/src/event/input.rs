@@ -42,10 +42,8 @@ impl LineParser {
         now: Timestamp,
         out: &mut Vec<u8>,
     ) -> Result<RawEvent, InvalidEvent> {
-        let text = std::str::from_utf8(line)
-            .map_err(|error| InvalidEvent::NotUtf8 { position: error.valid_up_to() })?;
         self.values.clear();
-        let members = Members::read(&mut Reader::new(text), self.missing_offset, &mut self.values)?;
+        let members = Members::read(&mut Reader::new(line)?, self.missing_offset, &mut self.values)?;
         let action = members.action.ok_or(missing(Key::Action))?;
         let granted = members.granted.ok_or(missing(Key::Granted))?;
         let timestamp = members.timestamp.unwrap_or(now);

@@ -124,9 +124,7 @@ impl PermissionAuditEvent {
     /// A lone surrogate (`\ud83d` without its partner), which a canonical line may hold and a `String` cannot, becomes
     /// U+FFFD in the texts; in the metadata it stays.
     pub fn from_canonical(line: &[u8]) -> Result<Self, InvalidEvent> {
-        let line = std::str::from_utf8(line)
-            .map_err(|error| InvalidEvent::NotUtf8 { position: error.valid_up_to() })?;
-        let mut line = Canonical { reader: Reader::new(line) };
+        let mut line = Canonical { reader: Reader::new(line)? };
         line.reader.open_event()?;
         let event = Self {
             event_id: Some(line.event_id()?),

@@ -5,6 +5,7 @@
 //! output, because a tree would lose duplicate keys, number tokens or lone surrogates.
 
 use std::borrow::Cow;
+use std::str::Utf8Error;
 
 use super::{InvalidEvent, text};
 
@@ -19,9 +20,14 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads this text from its start.
-    pub fn new(json: &'a str) -> Self {
-        Self { bytes: json.as_bytes(), at: 0 }
+    /// Reads this text, which must be UTF-8, from its start.
+    pub fn new(json: &'a [u8]) -> Result<Self, InvalidEvent> {
+        // Nearly all lines are ASCII, which is cheaper to see.
+        if !json.is_ascii() {
+            let not_utf8 = |error: Utf8Error| InvalidEvent::NotUtf8 { position: error.valid_up_to() };
+            std::str::from_utf8(json).map_err(not_utf8)?;
+        }
+        Ok(Self { bytes: json, at: 0 })
     }
 
     /// The next byte behind whitespace.
@@ -420,7 +426,7 @@ mod tests {
     use super::*;
 
     fn canonical(json: &str) -> Result<String, String> {
-        let mut reader = Reader::new(json);
+        let mut reader = Reader::new(json.as_bytes()).map_err(|error| error.to_string())?;
         let mut out = Vec::new();
         reader.value(&mut out).and_then(|()| reader.end()).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).expect("UTF-8"))
