@@ -105,7 +105,7 @@ impl<'a> Members<'a> {
         // Most inputs have the canonical order.
         let next = Key::ALL.get((u16::BITS - self.keys.leading_zeros()) as usize);
         if let Some(&next) = next
-            && reader.take_key(next.as_str())
+            && next.take(reader)
         {
             self.keys |= bit(next);
             return Ok(next);
