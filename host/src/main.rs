@@ -1,1 +1,5 @@
-fn main() {}
+//! The command line.
+
+fn main() {
+    audit_host::loader::serve_probe_if_asked();
+}

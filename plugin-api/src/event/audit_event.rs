@@ -129,7 +129,7 @@ impl PermissionAuditEvent {
         let line = std::str::from_utf8(line)
             .map_err(|error| InvalidEvent::NotUtf8 { position: error.valid_up_to() })?;
         let mut line = Canonical { reader: Reader::new(line), scratch: Vec::new() };
-        line.reader.expect(b'{')?;
+        line.reader.open_event()?;
         let event = Self {
             event_id: Some(line.event_id()?),
             timestamp: Some(line.timestamp()?),
@@ -159,9 +159,7 @@ impl PermissionAuditEvent {
 
     /// The bits of [`flags`] that it sets: `GRANTED` and `BYPASSED`.
     pub fn flags(&self) -> u32 {
-        let granted = if self.granted { flags::GRANTED } else { 0 };
-        let bypassed = if self.bypassed { flags::BYPASSED } else { 0 };
-        granted | bypassed
+        flags::decision(self.granted, self.bypassed)
     }
 
     /// Length in bytes of the canonical JSON, without newline: exact.
@@ -215,7 +213,9 @@ impl Canonical<'_> {
 
     fn nullable_text(&mut self, key: &'static str) -> Result<Option<String>, InvalidEvent> {
         self.key(key)?;
-        if self.reader.null() { Ok(None) } else { Ok(Some(self.text(key)?.into_owned())) }
+        self.scratch.clear();
+        let is_text = self.reader.nullable_text(key, &mut self.scratch)?;
+        Ok(is_text.then(|| text::unescape(&self.scratch).into_owned()))
     }
 
     fn texts(&mut self, key: &'static str) -> Result<Vec<String>, InvalidEvent> {
@@ -223,14 +223,18 @@ impl Canonical<'_> {
         self.reader.open_list(key)?;
         let mut texts = Vec::new();
         while self.reader.has_next(b']', texts.is_empty())? {
-            texts.push(self.text(key)?.into_owned());
+            self.scratch.clear();
+            self.reader.list_text(key, &mut self.scratch)?;
+            texts.push(text::unescape(&self.scratch).into_owned());
         }
         Ok(texts)
     }
 
     fn metadata(&mut self) -> Result<Option<Metadata>, InvalidEvent> {
         self.key("metadata")?;
-        if self.reader.null() { Ok(None) } else { Metadata::read(&mut self.reader).map(Some) }
+        let mut canonical = Vec::new();
+        let is_object = self.reader.nullable_object("metadata", &mut canonical)?;
+        if is_object { Metadata::from_canonical(canonical).map(Some) } else { Ok(None) }
     }
 
     fn ignore_later_keys(&mut self) -> Result<(), InvalidEvent> {
@@ -299,7 +303,7 @@ mod tests {
             (LINE.replace("null", "nul"), "not JSON at byte 225: expected a value, found 'n'"),
             (format!("{LINE}{LINE}"), "not JSON at byte 383: expected nothing more, found '{'"),
             (LINE[..382].to_owned(), "not JSON at byte 382: expected ',' or '}', found the end"),
-            ("[]".to_owned(), "not JSON at byte 0: expected '{', found '['"),
+            ("[]".to_owned(), "an event is a JSON object, not a list"),
         ];
         for (line, expected) in refused {
             let error = PermissionAuditEvent::from_canonical(line.as_bytes()).unwrap_err();

@@ -84,34 +84,67 @@ impl<'a> Reader<'a> {
         self.quoted(out)
     }
 
-    /// Takes true or false, the value of `key`.
-    pub fn boolean(&mut self, key: &'static str) -> Result<bool, InvalidEvent> {
-        self.peek();
-        if self.take_word(b"true") {
-            Ok(true)
-        } else if self.take_word(b"false") {
-            Ok(false)
-        } else {
-            Err(self.wrong_type(key, "true or false"))
+    /// Takes a text or null, the value of `key`; appends the text escaped and without quotes. False for null.
+    #[inline]
+    pub fn nullable_text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<bool, InvalidEvent> {
+        if self.null() {
+            return Ok(false);
         }
+        self.expect_type(b'"', key, "text or null")?;
+        self.quoted(out)?;
+        Ok(true)
     }
 
-    /// Takes null, if it comes next.
-    pub fn null(&mut self) -> bool {
-        self.peek() == Some(b'n') && self.take_word(b"null")
+    /// Takes true or false, the value of `key`.
+    pub fn boolean(&mut self, key: &'static str) -> Result<bool, InvalidEvent> {
+        match self.peek() {
+            Some(b't') if self.take_word(b"true") => Ok(true),
+            Some(b'f') if self.take_word(b"false") => Ok(false),
+            _ => Err(self.wrong_type(key, "true or false")),
+        }
     }
 
     /// Takes the bracket that opens a list, the value of `key`.
     pub fn open_list(&mut self, key: &'static str) -> Result<(), InvalidEvent> {
-        self.expect_type(b'[', key, "a list of texts")?;
+        self.expect_type(b'[', key, "a list of text")?;
         self.at += 1;
         Ok(())
+    }
+
+    /// Takes a text of a list, the value of `key`; appends it escaped and without quotes.
+    #[inline]
+    pub fn list_text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+        if self.peek() != Some(b'"') {
+            let found = self.name_type()?;
+            return Err(InvalidEvent::WrongItem { key, found });
+        }
+        self.quoted(out)
     }
 
     /// Takes an object, the value of `key`, and appends it.
     pub fn object(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         self.expect_type(b'{', key, "an object")?;
         self.value(out)
+    }
+
+    /// Takes an object or null, the value of `key`, and appends the object. False for null.
+    pub fn nullable_object(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<bool, InvalidEvent> {
+        if self.null() {
+            return Ok(false);
+        }
+        self.expect_type(b'{', key, "an object or null")?;
+        self.value(out)?;
+        Ok(true)
+    }
+
+    /// Takes the bracket that opens an event.
+    pub fn open_event(&mut self) -> Result<(), InvalidEvent> {
+        if self.peek() != Some(b'{') {
+            let found = self.name_type()?;
+            return Err(InvalidEvent::NoObject { found });
+        }
+        self.at += 1;
+        Ok(())
     }
 
     /// Takes a value of any type and appends it.
@@ -156,23 +189,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What would be the wrong type, or no JSON at all.
-    pub fn wrong_type(&mut self, key: &'static str, expected: &'static str) -> InvalidEvent {
-        let found = match self.peek() {
-            Some(b'"') => "text",
-            Some(b'[') => "a list",
-            Some(b'{') => "an object",
-            Some(b't') if self.clone().take_word(b"true") => "true",
-            Some(b'f') if self.clone().take_word(b"false") => "false",
-            Some(b'n') if self.clone().take_word(b"null") => "null",
-            _ => match self.scalar(&mut Vec::new()) {
-                Ok(()) => "a number",
-                Err(error) => return error,
-            },
-        };
-        InvalidEvent::WrongType { key, expected, found }
-    }
-
     fn expect_type(
         &mut self,
         opening: u8,
@@ -180,6 +196,38 @@ impl<'a> Reader<'a> {
         expected: &'static str,
     ) -> Result<(), InvalidEvent> {
         if self.peek() == Some(opening) { Ok(()) } else { Err(self.wrong_type(key, expected)) }
+    }
+
+    #[cold]
+    fn wrong_type(&mut self, key: &'static str, expected: &'static str) -> InvalidEvent {
+        match self.name_type() {
+            Ok(found) => InvalidEvent::WrongType { key, expected, found },
+            Err(error) => error,
+        }
+    }
+
+    /// The type of what comes next; an error where that is no JSON.
+    #[cold]
+    fn name_type(&mut self) -> Result<&'static str, InvalidEvent> {
+        Ok(match self.peek() {
+            Some(b'"') => "text",
+            Some(b'[') => "a list",
+            Some(b'{') => "an object",
+            _ => {
+                let mut scalar = Vec::new();
+                self.scalar(&mut scalar)?;
+                match scalar.as_slice() {
+                    b"true" => "true",
+                    b"false" => "false",
+                    b"null" => "null",
+                    _ => "a number",
+                }
+            }
+        })
+    }
+
+    fn null(&mut self) -> bool {
+        self.peek() == Some(b'n') && self.take_word(b"null")
     }
 
     /// Takes the member's key, if the innermost bracket is an object, and appends it with quotes and colon.
