@@ -141,7 +141,7 @@ fn plan_sink(sink: &SinkConfig, plugin: &LoadedPlugin, config: &Config) -> Resul
 fn load(candidate: &Candidate, policy: Probe, loading: &Loading) -> Result<LoadedPlugin, Refusal> {
     let checked = candidate.check()?;
     if let Some(how) = &loading.probe
-        && needs_probe(policy, checked.is_pinned())
+        && needs_probe(policy, &checked)
     {
         probe(&checked, how, PROBE_DEADLINE)?;
     }
