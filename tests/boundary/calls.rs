@@ -1,5 +1,25 @@
 //! Requests, answers and errors.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit_plugin_api::testing::{LogLine, TestBatch, TestHost, context};
+use audit_plugin_api::{Batch, Context, ErrorKind, Level, Module, SinkError, Written};
+use serde_json::json;
+
+use crate::{PATIENCE, events, manifest, open, open_as, plugin, soon, write};
+
+#[test]
+fn several_plugins_live_side_by_side() {
+    let load = |name: &str| {
+        let path = plugin(name);
+        Module::load(&path, &manifest(&path)).expect("it loads beside the others").classes()
+    };
+    assert_eq!(load("audit_sink_print"), ["print.PrintAuditLogger"]);
+    assert_eq!(load("audit_sink_file"), ["file.FileAuditLogger"]);
+    assert_eq!(load("audit_sink_fake"), ["fake.FakeProducerAuditLogger"]);
+}
+
 #[test]
 fn instances_of_one_class_live_side_by_side() {
     let folder = tempfile::tempdir().expect("a folder");

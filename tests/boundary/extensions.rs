@@ -1,5 +1,13 @@
 //! The extension door, from both sides.
 
+use std::sync::Arc;
+
+use audit_plugin_api::testing::{TestHost, context};
+use audit_plugin_api::{Extension, RawExtension};
+use serde_json::{Value, json};
+
+use crate::{module, open, open_as};
+
 /// An extension that a host of tomorrow has.
 struct Greeting;
 
@@ -49,4 +57,3 @@ fn a_host_uses_extensions_of_module_and_instance_and_does_without_where_there_ar
     let (plain, _) = open("test.Pending", json!({}));
     assert!(plain.extension("test.double", 1).is_none());
 }
-

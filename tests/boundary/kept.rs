@@ -35,7 +35,10 @@ impl Extension for Greeting {
 fn kept(instance: &mut Instance) -> Vec<PermissionAuditEvent> {
     let lines: Vec<String> =
         serde_json::from_value(instance.inspect("lines").expect("it answers")).expect("they are lines");
-    lines.iter().map(|line| PermissionAuditEvent::from_canonical(line.as_bytes()).expect("it is canonical")).collect()
+    lines
+        .iter()
+        .map(|line| PermissionAuditEvent::from_canonical(line.as_bytes()).expect("it is canonical"))
+        .collect()
 }
 
 #[test]
@@ -64,9 +67,12 @@ fn its_errors_arrive_whole() {
     let refused = SinkError::permanent("refused").only([1, 4]).retry_after(Duration::from_secs(2));
     assert_eq!(write(&mut instance, &TestBatch::new(&events(3)).run(&events(2))), Err(refused));
     assert_eq!(kept(&mut instance).len(), 3);
-    let error = module().validate("abi.Keeping", &json!({"refuse": ["x", ""]}), &context()).expect_err("it is refused");
+    let error = module()
+        .validate("abi.Keeping", &json!({"refuse": ["x", ""]}), &context())
+        .expect_err("it is refused");
     assert_eq!(error.option.as_deref(), Some("refuse[1]"));
-    let error = module().validate("abi.Keeping", &json!({"mode": "loud"}), &context()).expect_err("it is refused");
+    let error =
+        module().validate("abi.Keeping", &json!({"mode": "loud"}), &context()).expect_err("it is refused");
     assert_eq!(error.option.as_deref(), Some("mode"));
 }
 
@@ -74,8 +80,11 @@ fn its_errors_arrive_whole() {
 fn its_acknowledgements_arrive_from_its_own_thread() {
     let (mut instance, host) = open(json!({"mode": "pending"}));
     assert_eq!(write(&mut instance, &TestBatch::new(&events(3)).id(42)), Ok(Written::Pending { taken: 2 }));
-    let acknowledged: Vec<_> =
-        host.acknowledgements().iter().map(|each| (each.batch, each.first, each.count, each.status)).collect();
+    let acknowledged: Vec<_> = host
+        .acknowledgements()
+        .iter()
+        .map(|each| (each.batch, each.first, each.count, each.status))
+        .collect();
     assert_eq!(acknowledged, [(42, 1, 1, AckStatus::Delivered), (42, 0, 1, AckStatus::Delivered)]);
 }
 

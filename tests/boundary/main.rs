@@ -12,19 +12,17 @@ mod options;
 mod panics;
 mod pending;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use audit_plugin_api::manifest::{MAGIC, Manifest, SECTION};
-use audit_plugin_api::testing::{LogLine, TestBatch, TestHost, context};
+use audit_plugin_api::testing::{TestBatch, TestHost, context};
 use audit_plugin_api::{
-    AckStatus, Acknowledgement, Action, Batch, Context, Deadline, ErrorKind, Extension, Instance, Level,
-    Module, PermissionAuditEvent, RawExtension, SinkError, Written,
+    Action, Context, Deadline, Instance, Module, PermissionAuditEvent, SinkError, Written,
 };
-use object::{Object, ObjectSection, ObjectSymbol};
-use serde_json::{Value, json};
+use object::{Object, ObjectSection};
+use serde_json::Value;
 
 /// Nothing waits this long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,4 +77,3 @@ fn write(instance: &mut Instance, batch: &TestBatch) -> Result<Written, SinkErro
 fn soon() -> Deadline {
     Deadline::after(PATIENCE)
 }
-

@@ -1,7 +1,7 @@
 //! What a plugin says about itself.
 
-use audit_plugin_api::Module;
-use audit_plugin_api::manifest::Manifest;
+use audit_plugin_api::{Module, SinkOptions};
+use audit_plugin_api::manifest::{Manifest, OptionSpec};
 use object::{Object, ObjectSymbol};
 use serde_json::json;
 
@@ -35,15 +35,17 @@ fn the_manifest_names_the_classes_that_the_module_has() {
 
 #[test]
 fn a_plugin_exports_one_symbol() {
-    let path = plugin("audit_test_sinks");
-    let bytes = std::fs::read(&path).expect("the plugin was built");
-    let file = object::File::parse(&*bytes).expect("it is an ELF file");
-    let exports: Vec<String> = file
-        .dynamic_symbols()
-        .filter(|symbol| symbol.is_definition())
-        .map(|symbol| symbol.name().expect("it is text").to_owned())
-        .collect();
-    assert_eq!(exports, [manifest(&path).entry_symbol()]);
+    for name in ["audit_test_sinks", "audit_sink_print", "audit_sink_file", "audit_sink_fake"] {
+        let path = plugin(name);
+        let bytes = std::fs::read(&path).expect("the plugin was built");
+        let file = object::File::parse(&*bytes).expect("it is an ELF file");
+        let exports: Vec<&str> = file
+            .dynamic_symbols()
+            .filter(|symbol| symbol.is_definition())
+            .map(|symbol| symbol.name().expect("it is text"))
+            .collect();
+        assert_eq!(exports, [manifest(&path).entry_symbol()]);
+    }
 }
 
 #[test]
@@ -55,3 +57,13 @@ fn a_plugin_that_lacks_its_symbol_is_refused() {
     assert!(refused.summary.contains("libaudit_test_sinks.so"), "{refused}");
 }
 
+#[test]
+fn sinks_of_several_plugins_are_linked_into_one_binary() {
+    let linked = |plugin_name: &str, specs: &str| {
+        let options: Vec<OptionSpec> = serde_json::from_str(specs).expect("it is a list of options");
+        assert_eq!(manifest(&plugin(plugin_name)).classes[0].options, options);
+    };
+    linked("audit_sink_print", audit_sink_print::PrintOptions::SPECS);
+    linked("audit_sink_file", audit_sink_file::FileOptions::SPECS);
+    linked("audit_sink_fake", audit_sink_fake::FakeOptions::SPECS);
+}

@@ -1,5 +1,13 @@
 //! Options that cannot be used.
 
+use std::sync::Arc;
+
+use audit_plugin_api::ErrorKind;
+use audit_plugin_api::testing::{TestHost, context};
+use serde_json::{Value, json};
+
+use crate::{module, open_as};
+
 #[test]
 fn options_that_cannot_be_used_are_named_by_their_path() {
     let refused = |class: &str, options: Value| {
@@ -47,4 +55,3 @@ fn what_a_sink_checks_itself_names_its_option() {
             .expect("it is refused");
     assert_eq!(error.option.as_deref(), Some("path"));
 }
-

@@ -1,5 +1,13 @@
 //! Panics of the plugin.
 
+use std::sync::Arc;
+
+use audit_plugin_api::testing::{TestBatch, TestHost, context};
+use audit_plugin_api::{Context, Level, SinkError, Written};
+use serde_json::{Value, json};
+
+use crate::{events, module, open_as, soon, write};
+
 /// Calls every callback in turn; the error of the one that failed.
 fn live_a_life(options: Value, host: &Arc<TestHost>, name: &str) -> Vec<(&'static str, SinkError)> {
     let context = Context { name: name.into(), ..context() };
@@ -65,4 +73,3 @@ fn an_instance_works_on_after_a_panic() {
     assert_eq!(write(&mut instance, &batch), Err(SinkError::panicked("told to")));
     assert_eq!(write(&mut instance, &batch), Ok(Written::Delivered));
 }
-

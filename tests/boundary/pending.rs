@@ -1,5 +1,13 @@
 //! Acknowledgements and held bytes.
 
+use std::collections::BTreeMap;
+
+use audit_plugin_api::testing::TestBatch;
+use audit_plugin_api::{AckStatus, Acknowledgement, Written};
+use serde_json::json;
+
+use crate::{PATIENCE, events, open, soon, write};
+
 /// The status that each event of each batch got first.
 fn first_statuses(acknowledgements: &[Acknowledgement]) -> BTreeMap<(u64, u32), AckStatus> {
     let mut statuses = BTreeMap::new();
@@ -65,4 +73,3 @@ fn held_bytes_outlive_the_call_and_are_let_go() {
     drop(silent);
     assert_eq!(batch.holds(), 0);
 }
-
