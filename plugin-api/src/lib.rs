@@ -2,14 +2,17 @@
 //!
 //! A sink implements [`Sink`], names its options in a struct that derives [`SinkOptions`], and exports its
 //! classes with [`export_sinks!`]. It is built as a `cdylib`, dropped into a plugin folder, and used by its class
-//! path. No `unsafe` and no ABI type is needed: those live in one file, `abi.rs`.
+//! path. No `unsafe` and no ABI type is needed: those live in `abi.rs` and the folder beside it.
 //!
 //! The map: [`Sink`] is what you write, [`Batch`] what it is given, [`Written`] and [`SinkError`] what it answers,
 //! [`Host`] what it may call, [`PermissionAuditEvent`] what an event is, `testing` how to test it without a host.
 
+#![deny(unsafe_code)]
+
 // The derives name this crate as their user does.
 extern crate self as audit_plugin_api;
 
+#[allow(unsafe_code)]
 mod abi;
 mod batch;
 mod context;

@@ -1,7 +1,7 @@
 //! What a plugin says about itself.
 
-use audit_plugin_api::{Module, SinkOptions};
 use audit_plugin_api::manifest::{Manifest, OptionSpec};
+use audit_plugin_api::{Module, SinkOptions};
 use object::{Object, ObjectSymbol};
 use serde_json::json;
 

@@ -5,8 +5,8 @@
 
 use audit_plugin_api::serde_json::{Value, json};
 use audit_plugin_api::{
-    AckStatus, Acknowledgement, Batch, Context, Deadline, Extension, HeldJson, Host, Level, OptionType, RawExtension,
-    Seconds, Sink, SinkError, SinkOptions, Written, export_sinks,
+    AckStatus, Acknowledgement, Batch, Context, Deadline, Extension, HeldJson, Host, Level, OptionType,
+    RawExtension, Seconds, Sink, SinkError, SinkOptions, Written, export_sinks,
 };
 
 export_sinks! {
@@ -84,7 +84,14 @@ impl Sink for Keeping {
                 let acknowledger = std::thread::spawn(move || {
                     for first in (0..taken).rev() {
                         let (status, reason) = (AckStatus::Delivered, String::new());
-                        host.acknowledge(Acknowledgement { batch, first, count: 1, status, retry_after: None, reason });
+                        host.acknowledge(Acknowledgement {
+                            batch,
+                            first,
+                            count: 1,
+                            status,
+                            retry_after: None,
+                            reason,
+                        });
                     }
                 });
                 acknowledger.join().map_err(|_| SinkError::reopen("the thread panicked"))?;
@@ -94,7 +101,9 @@ impl Sink for Keeping {
         }
         for (position, event) in (0..).zip(batch.events()) {
             match event.user_id_escaped() {
-                Some(user) if self.options.refuse.iter().any(|refuse| refuse.as_bytes() == user) => refused.push(position),
+                Some(user) if self.options.refuse.iter().any(|refuse| refuse.as_bytes() == user) => {
+                    refused.push(position)
+                }
                 _ => self.lines.push(held.json(&event)),
             }
         }
@@ -128,7 +137,8 @@ impl Sink for Keeping {
         match request {
             "lines" => Ok(self.lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()),
             "api" => Ok(json!(self.context.api)),
-            "greeting" => match self.host.extension("abi.greeting", 1).map(|greeting| greeting.call(b"host")) {
+            "greeting" => match self.host.extension("abi.greeting", 1).map(|greeting| greeting.call(b"host"))
+            {
                 Some(Ok(answer)) => Ok(json!(String::from_utf8_lossy(&answer))),
                 Some(Err(code)) => Ok(json!(code)),
                 None => Ok(Value::Null),
