@@ -9,6 +9,15 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+compile_error!(
+    "audit-host and its sinks run on Linux with glibc, on x86-64 and aarch64: build for one of these targets"
+);
+
 // The derives name this crate as their user does.
 extern crate self as audit_plugin_api;
 

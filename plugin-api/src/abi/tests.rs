@@ -156,6 +156,15 @@ fn a_host_that_panics_does_not_end_the_plugin() {
 }
 
 #[test]
+fn modules_are_shared_and_instances_are_sent_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Module>();
+    sent::<Instance>();
+    shared::<crate::HeldJson>();
+}
+
+#[test]
 fn a_class_that_is_not_there_is_named() {
     let module = Module(super::table::<Sinks>());
     let error = module.validate("test.Chekcing", &json!({}), &context()).unwrap_err();
