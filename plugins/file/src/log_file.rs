@@ -2,7 +2,7 @@
 //!
 //! As long as it is in use, whole lines are all that it holds: a write that fails in the middle of a line is cut back
 //! to the end of the line before. Where that fails too, the file has another length than it was left with, so that it
-//! is opened anew before the next line, which repairs it.
+//! is repaired before the next line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -14,7 +14,7 @@ use audit_plugin_api::{Host, Level};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::lock::{FileLock, Owner, Refused, Right};
+use crate::lock::{FileLock, Owner, Refused, Turn};
 use crate::place::{self, Place, id_of, kind_of};
 use crate::settings::Settings;
 use crate::tail::{self, Tail};
@@ -31,6 +31,7 @@ const ATTEMPTS: usize = 8;
 pub struct LogFile {
     file: Arc<File>,
     lock: FileLock,
+    turn: Option<Turn>,
     kind: Kind,
     len: u64,
 }
@@ -56,7 +57,8 @@ pub struct Failed {
 }
 
 impl LogFile {
-    /// Opens the file, and makes it and its folder where they are missing. The error is a sentence.
+    /// Opens the file, and makes it and its folder where they are missing. It is its [turn](LogFile::begin_turn). The
+    /// error is a sentence.
     pub fn open(settings: &Settings, owner: &Arc<Owner>, host: &Host) -> Result<Self, String> {
         let path = &settings.path;
         let shown = path.display();
@@ -81,7 +83,9 @@ impl LogFile {
                 }
                 Kind::Device => FileLock::none(&metadata, owner),
             };
-            if !fs::symlink_metadata(path).is_ok_and(|now| id_of(&now) == lock.id()) {
+            let mut opened = Self { file: Arc::new(file), lock, turn: None, kind, len: 0 };
+            opened.begin_turn().map_err(|error| format!("{shown} cannot be locked: {error}"))?;
+            if !fs::symlink_metadata(path).is_ok_and(|now| id_of(&now) == opened.lock.id()) {
                 continue;
             }
             if made == Made::New && settings.fsync != Fsync::Never {
@@ -89,7 +93,6 @@ impl LogFile {
                     .and_then(|folder| folder.sync_all())
                     .map_err(|error| format!("the folder {} cannot be synced: {error}", folder.display()))?;
             }
-            let mut opened = Self { file: Arc::new(file), lock, kind, len: 0 };
             opened
                 .find_end(settings, host)
                 .map_err(|error| format!("repairing the end of {shown}: {error}"))?;
@@ -98,16 +101,23 @@ impl LogFile {
         Err(format!("{shown} was replaced {ATTEMPTS} times while it was opened"))
     }
 
+    /// Waits until no kin changes the file, and has it until [`LogFile::end_turn`].
+    pub fn begin_turn(&mut self) -> io::Result<()> {
+        if self.kind == Kind::Regular && self.turn.is_none() {
+            self.turn = Some(self.lock.wait_for_turn(&self.file)?);
+        }
+        Ok(())
+    }
+
+    /// Lets kin change the file.
+    pub fn end_turn(&mut self) {
+        self.turn = None;
+    }
+
     /// Where the file is now.
-    pub fn place(&mut self, path: &Path) -> Place {
+    pub fn place(&self, path: &Path) -> Place {
         match self.kind {
-            Kind::Regular => match place::find(path, &self.file, self.lock.id(), self.len) {
-                Place::Grown(bytes) if self.right() == Right::Shared => {
-                    self.len += bytes;
-                    Place::Kept
-                }
-                place => place,
-            },
+            Kind::Regular => place::find(path, &self.file, self.lock.id(), self.len),
             Kind::Device => Place::Kept,
         }
     }
@@ -118,11 +128,6 @@ impl LogFile {
             Kind::Regular => self.lock.renew(&self.file),
             Kind::Device => Ok(()),
         }
-    }
-
-    /// Whose file it is.
-    pub fn right(&self) -> Right {
-        self.lock.right()
     }
 
     /// Its length in bytes; 0 for a device.
@@ -172,16 +177,11 @@ impl LogFile {
     }
 
     /// Finds the end, and moves a torn last line away.
-    fn find_end(&mut self, settings: &Settings, host: &Host) -> io::Result<()> {
+    pub fn find_end(&mut self, settings: &Settings, host: &Host) -> io::Result<()> {
         if self.kind == Kind::Device {
             return Ok(());
         }
         let len = self.file.metadata()?.len();
-        if self.right() == Right::Shared {
-            // What looks torn may be a line that the parent is writing just now.
-            self.len = len;
-            return Ok(());
-        }
         let torn_path = settings.beside(".torn");
         let shown = settings.path.display();
         self.len = match tail::repair(&self.file, len, &torn_path, settings.mode)? {
