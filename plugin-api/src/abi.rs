@@ -16,6 +16,8 @@ mod host_side;
 mod module_error;
 mod panic_hook;
 mod plugin_side;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::ffi::c_void;
@@ -141,9 +143,9 @@ fn module<P: Plugin>() -> RawModuleRef {
 }
 
 /// Makes the table of a class.
-pub const fn class<S: Sink>(name: &'static str) -> RawClass {
+pub const fn class<S: Sink>(path: &'static str) -> RawClass {
     RawClass {
-        name: RStr::from_str(name),
+        name: name(path),
         validate: plugin_side::validate::<S>,
         open: plugin_side::open::<S>,
         write_batch: plugin_side::write_batch::<S>,
@@ -154,6 +156,10 @@ pub const fn class<S: Sink>(name: &'static str) -> RawClass {
         drop: plugin_side::drop_instance::<S>,
         extension: plugin_side::extension::<S>,
     }
+}
+
+const fn name(path: &'static str) -> RStr<'static> {
+    RStr::from_str(path)
 }
 
 /// Loads the file and shakes hands: same abi_stable, same C ABI, same major version, same layout of all tables.
@@ -210,4 +216,69 @@ fn refusal(path: &Path, symbol: &str, error: LibraryError) -> ModuleError {
         ),
     };
     ModuleError { summary, report: error.to_string() }
+}
+
+#[cfg(test)]
+mod handshake_tests {
+    use super::*;
+
+    /// The interface as another version, or another author, would have it.
+    mod other {
+        #![allow(dead_code)]
+
+        use super::*;
+
+        #[repr(C)]
+        #[derive(StableAbi)]
+        #[sabi(kind(Prefix(prefix_ref = OtherModuleRef, prefix_fields = OtherModulePrefix)))]
+        pub struct OtherModule {
+            #[sabi(last_prefix_field)]
+            pub classes: u8,
+        }
+    }
+
+    impl RootModule for other::OtherModuleRef {
+        abi_stable::declare_root_module_statics! {other::OtherModuleRef}
+        const BASE_NAME: &'static str = "audit_plugin";
+        const NAME: &'static str = "audit_plugin";
+        const VERSION_STRINGS: VersionStrings = VersionStrings::new("2.3.4");
+    }
+
+    fn refused_for(error: LibraryError) -> ModuleError {
+        refusal(Path::new("/plugins/x.so"), "audit_sinks_of_x", error)
+    }
+
+    fn other_header() -> LibHeader {
+        extern "C" fn construct() -> RootModuleResult {
+            abi_stable::library::__call_root_module_loader(|| {
+                other::OtherModule { classes: 0 }.leak_into_prefix()
+            })
+        }
+        // SAFETY: `construct` answers with the type named here.
+        unsafe { LibHeader::from_constructor::<other::OtherModuleRef>(construct, CheckTypeLayout::Yes) }
+    }
+
+    #[test]
+    fn another_major_version_is_refused_with_both_versions() {
+        let refused = refused_for(other_header().init_root_module::<RawModuleRef>().err().unwrap());
+        assert!(refused.summary.starts_with("/plugins/x.so: "), "{refused}");
+        assert!(refused.summary.contains("2.3.4") && refused.summary.contains(API_VERSION), "{refused}");
+        assert!(!refused.summary.contains('\n'));
+    }
+
+    #[test]
+    fn another_layout_is_refused_in_one_sentence_and_reported_apart() {
+        let refused = refused_for(other_header().check_layout::<RawModuleRef>().err().unwrap());
+        assert!(refused.summary.contains("layout") && !refused.summary.contains('\n'), "{refused}");
+        assert!(refused.report.lines().count() > 10, "{}", refused.report);
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_and_one_without_the_symbol_are_refused() {
+        let text = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let refused = shake_hands(text, "audit_sinks_of_x").err().unwrap();
+        assert!(refused.summary.contains("Cargo.toml: the system cannot load it"), "{refused}");
+        let refused = shake_hands(Path::new("libc.so.6"), "audit_sinks_of_x").err().unwrap();
+        assert!(refused.summary.contains("lacks the symbol `audit_sinks_of_x`"), "{refused}");
+    }
 }

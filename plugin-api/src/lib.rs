@@ -21,6 +21,7 @@ mod host;
 pub mod manifest;
 mod options;
 mod sink;
+pub mod testing;
 
 pub use abi::{Extension, Instance, Module, ModuleError};
 pub use audit_plugin_api_derive::{OptionType, SinkOptions, export_sinks};

@@ -38,3 +38,4 @@ pub use schema::schema;
 pub use secrets::Secrets;
 pub use settings::{BufferSettings, DeliverySettings, SinkSettings, WhenFull};
 pub use sink::SinkConfig;
+pub(crate) use suggest::nearest;

@@ -7,7 +7,7 @@ use audit_plugin_api::manifest::Manifest;
 use super::candidate::check_surroundings;
 use super::file::PluginFile;
 use super::image::Image;
-use super::{Reason, Refusal, Sha256, manifest};
+use super::{LoadedPlugin, Reason, Refusal, Sha256, manifest};
 
 /// A plugin file that passed every check that can be made without running it, with the very bytes that were checked.
 #[derive(Debug)]
@@ -43,6 +43,14 @@ pub(super) fn check_pin(file: Sha256, pin: Option<&Sha256>) -> Result<(), Reason
 }
 
 impl CheckedPlugin {
+    /// Loads it into this process, for good; bytes that are loaded already are not loaded again.
+    ///
+    /// Its constructors run, and may end the process: [`probe`](super::probe) it before, where that matters.
+    pub fn load(self) -> Result<LoadedPlugin, Refusal> {
+        let path = self.path.clone();
+        LoadedPlugin::load(self.path, self.manifest, self.image).map_err(|reason| Refusal { path, reason })
+    }
+
     /// The path that it was opened by.
     pub fn path(&self) -> &Path {
         &self.path

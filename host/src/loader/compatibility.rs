@@ -23,7 +23,7 @@ pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), Reason> {
     let arch = std::env::consts::ARCH;
     if !(manifest.target.starts_with(&format!("{arch}-")) && manifest.target.ends_with("-linux-gnu")) {
         let host = format!("{arch}-unknown-linux-gnu");
-        return Err(Reason::Target { plugin: printable(&manifest.target), host });
+        return Err(Reason::Target { plugin: manifest.target.clone(), host });
     }
     if manifest.panic != "unwind" {
         return Err(Reason::Panic(manifest.panic.clone()));
@@ -64,11 +64,6 @@ fn is_class_path(text: &str) -> bool {
         !segment.is_empty() && !segment.contains(|c: char| c.is_whitespace() || c.is_control())
     };
     text.split('.').count() >= 2 && text.split('.').all(is_segment)
-}
-
-/// What a plugin says of itself goes to a terminal.
-fn printable(text: &str) -> String {
-    text.escape_debug().take(200).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use audit_plugin_api::API_VERSION;
 
 use super::Sha256;
+use crate::config::printable;
 use crate::trust::Untrusted;
 
 /// A plugin file that is not loaded, and why.
@@ -19,11 +20,13 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
+        let sentence = match &self.reason {
             // It begins with the path itself.
-            Reason::Untrusted(untrusted) => untrusted.fmt(f),
-            reason => write!(f, "{} {reason}", self.path.display()),
-        }
+            Reason::Untrusted(untrusted) => untrusted.to_string(),
+            reason => format!("{} {reason}", self.path.display()),
+        };
+        // What a plugin says of itself goes to a terminal.
+        f.write_str(&printable(&sentence))
     }
 }
 
@@ -133,10 +136,13 @@ pub enum Reason {
     #[error("cannot be loaded ({0}): rebuild it on this system, or install what it needs")]
     Dlopen(String),
     /// It is loaded, but the interface in it is another one.
-    #[error(
-        "has another plugin interface than this host ({0}): rebuild it with audit-plugin-api {API_VERSION}"
-    )]
-    Handshake(String),
+    #[error("cannot be used: {summary}")]
+    Handshake {
+        /// Both sides of the mismatch, and who must do what.
+        summary: String,
+        /// All that is known; may be over a thousand lines.
+        report: String,
+    },
     /// It is loaded, but holds other classes than its manifest says.
     #[error(
         "says in its manifest that it holds {manifest:?}, but holds {module:?}: its author must rebuild it"

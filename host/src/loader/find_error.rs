@@ -1,5 +1,6 @@
 //! Why a class path leads to no plugin.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::Refusal;
@@ -9,21 +10,8 @@ use super::Refusal;
 #[non_exhaustive]
 pub enum FindError {
     /// No file names it.
-    #[error("unknown class {class:?}{}", explain(nearest.as_deref(), known, folders, unreadable, refused))]
-    Unknown {
-        /// The class path.
-        class: String,
-        /// The known one that it was perhaps meant to be.
-        nearest: Option<String>,
-        /// The classes that can be used, sorted.
-        known: Vec<String>,
-        /// The folders searched, in order.
-        folders: Vec<PathBuf>,
-        /// What is wrong with those that could not be read.
-        unreadable: Vec<String>,
-        /// The files that were refused.
-        refused: Vec<Refusal>,
-    },
+    #[error(transparent)]
+    Unknown(Box<UnknownClass>),
     /// Two files of one folder name it.
     #[error("class {class:?} is in two files of one folder, {} and {}: remove one of them", files[0].display(), files[1].display())]
     Twice {
@@ -42,48 +30,39 @@ pub enum FindError {
     },
 }
 
-impl FindError {
-    pub(super) fn unknown(
-        class: &str,
-        known: Vec<String>,
-        folders: Vec<PathBuf>,
-        unreadable: Vec<String>,
-        refused: Vec<Refusal>,
-    ) -> Self {
-        let nearest = nearest(class, &known);
-        Self::Unknown { class: class.into(), nearest, known, folders, unreadable, refused }
+/// A class that no file names, and all that is known instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownClass {
+    /// The class path.
+    pub class: String,
+    /// The known one that it was perhaps meant to be.
+    pub nearest: Option<String>,
+    /// The classes that can be used, sorted.
+    pub known: Vec<String>,
+    /// The folders searched, in order.
+    pub folders: Vec<PathBuf>,
+    /// What is wrong with those that could not be read.
+    pub unreadable: Vec<String>,
+    /// The files that were refused.
+    pub refused: Vec<Refusal>,
+}
+
+impl fmt::Display for UnknownClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown class {:?}", self.class)?;
+        if let Some(nearest) = &self.nearest {
+            write!(f, ", did you mean {nearest:?}?")?;
+        }
+        let folders = self.folders.iter().map(|folder| folder.display().to_string());
+        write!(f, "; known classes: {}; searched: {}", list(self.known.iter().cloned()), list(folders))?;
+        self.unreadable.iter().try_for_each(|problem| write!(f, "; {problem}"))?;
+        self.refused.iter().try_for_each(|refusal| write!(f, "; refused: {refusal}"))
     }
 }
 
-/// The known class that is most like this one, if any is like it at all.
-fn nearest(class: &str, known: &[String]) -> Option<String> {
-    let class = class.to_lowercase();
-    let likeness = |known: &String| strsim::jaro_winkler(&class, &known.to_lowercase());
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.8).then(|| best.clone())
-}
+impl std::error::Error for UnknownClass {}
 
-fn explain(
-    nearest: Option<&str>,
-    known: &[String],
-    folders: &[PathBuf],
-    unreadable: &[String],
-    refused: &[Refusal],
-) -> String {
-    let mut text = String::new();
-    if let Some(nearest) = nearest {
-        text += &format!(", did you mean {nearest:?}?");
-    }
-    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-    let folders = if folders.is_empty() { "no folder".into() } else { folders.join(", ") };
-    text += &format!("; known classes: {known}; searched: {folders}");
-    if !unreadable.is_empty() {
-        text += &format!("; {}", unreadable.join("; "));
-    }
-    if !refused.is_empty() {
-        let refused: Vec<String> = refused.iter().map(Refusal::to_string).collect();
-        text += &format!("; refused: {}", refused.join("; "));
-    }
-    text
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() { "none".into() } else { items.join(", ") }
 }

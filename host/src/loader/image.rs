@@ -9,12 +9,12 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
-use super::file::{PluginFile, descriptor_path};
+use super::file::PluginFile;
 use super::{Reason, Sha256, native};
 
 /// The longest name that the kernel gives a memory file.
@@ -51,7 +51,7 @@ impl Image {
     }
 
     /// The file itself, where memory files cannot be run.
-    fn of_file(plugin: &PluginFile) -> Result<Self, Reason> {
+    pub fn of_file(plugin: &PluginFile) -> Result<Self, Reason> {
         let file = plugin.file().try_clone().map_err(|error| Reason::io("opened", error))?;
         let inode = (plugin.metadata().dev(), plugin.metadata().ino());
         Ok(Self { sha256: hash(&file)?, file, protection: Protection::Unsealed(inode) })
@@ -72,9 +72,9 @@ impl Image {
         self.protection
     }
 
-    /// The path that `dlopen` takes; good as long as the descriptor is open.
-    pub fn path(&self) -> PathBuf {
-        descriptor_path(&self.file)
+    /// The open bytes, to be loaded.
+    pub fn into_file(self) -> File {
+        self.file
     }
 }
 
@@ -111,6 +111,7 @@ fn create_memory_file(path: &Path) -> io::Result<Option<File>> {
 mod tests {
     use std::io::Write;
 
+    use super::super::file::descriptor_path;
     use super::*;
 
     fn plugin_of(bytes: &[u8]) -> (tempfile::NamedTempFile, PluginFile) {
@@ -126,7 +127,7 @@ mod tests {
         let image = Image::copy(&plugin).unwrap();
         std::fs::write(file.path(), "other").unwrap();
         assert_eq!(image.protection(), Protection::Sealed);
-        assert_eq!(std::fs::read(image.path()).unwrap(), b"these bytes");
+        assert_eq!(std::fs::read(descriptor_path(image.file())).unwrap(), b"these bytes");
         assert_eq!(image.sha256(), Sha256::of(&b"these bytes"[..]).unwrap());
     }
 
@@ -134,7 +135,14 @@ mod tests {
     fn a_sealed_image_cannot_be_changed_by_anyone() {
         let (_file, plugin) = plugin_of(b"these bytes");
         let image = Image::copy(&plugin).unwrap();
-        assert!(std::fs::OpenOptions::new().write(true).open(image.path()).unwrap().write_all(b"x").is_err());
+        assert!(
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(descriptor_path(image.file()))
+                .unwrap()
+                .write_all(b"x")
+                .is_err()
+        );
         assert!(image.file().set_len(0).is_err());
         assert!(image.file().set_len(100).is_err());
         assert!(fcntl_add_seals(image.file(), SealFlags::FUTURE_WRITE).is_err());
@@ -143,7 +151,8 @@ mod tests {
     #[test]
     fn a_memory_file_has_the_name_of_the_plugin() {
         let (file, plugin) = plugin_of(b"x");
-        let target = std::fs::read_link(Image::copy(&plugin).unwrap().path()).unwrap();
+        let image = Image::copy(&plugin).unwrap();
+        let target = std::fs::read_link(descriptor_path(image.file())).unwrap();
         let name = file.path().file_name().unwrap().to_str().unwrap();
         assert!(target.to_str().unwrap().contains(name), "{target:?}");
     }
@@ -162,7 +171,7 @@ mod tests {
         let image = Image::of_file(&plugin).unwrap();
         std::fs::rename(file.path(), file.path().with_extension("old")).unwrap();
         std::fs::write(file.path(), "other").unwrap();
-        assert_eq!(std::fs::read(image.path()).unwrap(), b"these bytes");
+        assert_eq!(std::fs::read(descriptor_path(image.file())).unwrap(), b"these bytes");
         assert_eq!(image.sha256(), Sha256::of(&b"these bytes"[..]).unwrap());
         assert!(matches!(image.protection(), Protection::Unsealed(_)));
         std::fs::remove_file(file.path().with_extension("old")).unwrap();

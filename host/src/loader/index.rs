@@ -10,7 +10,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{Candidate, FindError, Sha256};
+use super::{Candidate, FindError, Sha256, UnknownClass};
+use crate::config::nearest;
 
 /// All candidates in the plugin folders.
 #[derive(Clone, Debug, Default)]
@@ -41,8 +42,8 @@ pub struct Shadowed {
 }
 
 impl PluginIndex {
-    /// Looks at every `*.so` in these folders. `pins` are by file name.
-    pub fn scan(folders: &[PathBuf], pins: &BTreeMap<String, Sha256>) -> Self {
+    /// Looks at every `*.so` in these folders. `pins` are SHA-256s by file name.
+    pub fn scan(folders: &[PathBuf], pins: &BTreeMap<String, [u8; 32]>) -> Self {
         let mut seen = Vec::new();
         let mut index = Self::default();
         for path in folders {
@@ -118,24 +119,27 @@ impl PluginIndex {
     }
 
     fn unknown(&self, class: &str) -> FindError {
-        FindError::unknown(
-            class,
-            self.classes().into_iter().map(String::from).collect(),
-            self.folders.iter().map(|folder| folder.path.clone()).collect(),
-            self.folders.iter().filter_map(|folder| folder.problem.clone()).collect(),
-            self.candidates().filter_map(Candidate::refusal).cloned().collect(),
-        )
+        let known: Vec<String> = self.classes().into_iter().map(String::from).collect();
+        FindError::Unknown(Box::new(UnknownClass {
+            class: class.into(),
+            nearest: nearest(class, self.classes()).map(String::from),
+            known,
+            folders: self.folders.iter().map(|folder| folder.path.clone()).collect(),
+            unreadable: self.folders.iter().filter_map(|folder| folder.problem.clone()).collect(),
+            refused: self.candidates().filter_map(Candidate::refusal).cloned().collect(),
+        }))
     }
 }
 
 impl Folder {
-    fn scan(path: &Path, pins: &BTreeMap<String, Sha256>) -> Self {
+    fn scan(path: &Path, pins: &BTreeMap<String, [u8; 32]>) -> Self {
         let (names, problem) = match plugin_names(path) {
             Ok(names) => (names, None),
             Err(error) => (Vec::new(), Some(format!("{} cannot be read: {error}", path.display()))),
         };
         let examine = |name: OsString| {
-            Candidate::examine(&path.join(&name), name.to_str().and_then(|name| pins.get(name)))
+            let pin = name.to_str().and_then(|name| pins.get(name)).map(|&bytes| Sha256::from(bytes));
+            Candidate::examine(&path.join(&name), pin.as_ref())
         };
         Self { path: path.into(), candidates: names.into_iter().map(examine).collect(), problem }
     }
@@ -157,6 +161,8 @@ fn plugin_names(folder: &Path) -> io::Result<Vec<OsString>> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+
+    use sha2::Digest;
 
     use super::super::sample::{plugin, write};
     use super::*;
@@ -267,7 +273,8 @@ mod tests {
     fn nothing_is_suggested_that_is_not_like_it() {
         let folders = Folders::new();
         folders.put(0, "print.so", &["print.PrintAuditLogger"]);
-        assert!(matches!(folders.scan().find("kafka.Sink"), Err(FindError::Unknown { nearest: None, .. })));
+        let Err(FindError::Unknown(unknown)) = folders.scan().find("kafka.Sink") else { panic!("found") };
+        assert_eq!(unknown.nearest, None);
     }
 
     #[test]
@@ -285,10 +292,10 @@ mod tests {
         let folders = Folders::new();
         folders.put(0, "a.so", &["a.One"]);
         folders.put(0, "b.so", &["b.One"]);
-        let pin = Sha256::of(&plugin(&["b.One"])[..]).unwrap();
-        let pins = BTreeMap::from([("a.so".to_string(), pin), ("b.so".to_string(), pin)]);
+        let hash: [u8; 32] = sha2::Sha256::digest(plugin(&["b.One"])).into();
+        let pins = BTreeMap::from([("a.so".to_string(), hash), ("b.so".to_string(), hash)]);
         let index = PluginIndex::scan(&[folders.0[0].path().into()], &pins);
-        assert_eq!(index.find("b.One").unwrap().pin(), Some(pin));
+        assert_eq!(index.find("b.One").unwrap().pin(), Some(hash.into()));
         assert!(index.find("a.One").unwrap_err().to_string().contains("is pinned"));
     }
 }

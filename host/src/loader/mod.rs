@@ -1,9 +1,10 @@
 //! Loads sink classes out of `.so` files.
 //!
 //! The way of a file: [`PluginIndex`] finds it without running it ([`Candidate`], a manifest or a [`Refusal`]);
-//! [`check_file`] opens it once, checks it, and takes a sealed copy of its bytes ([`CheckedPlugin`]).
+//! [`check_file`] opens it once, checks it, and takes a sealed copy of its bytes ([`CheckedPlugin`]); [`probe`] lets a
+//! child process load that copy on trial; [`CheckedPlugin::load`] loads it for good ([`LoadedPlugin`]).
 //!
-//! Guarantees: nothing here panics or hangs on any file. What it does not do: tell a flipped bit from a good one (a pin
+//! Guarantees: up to and including the probe, no file makes this process panic, hang or die. What it does not do: tell a flipped bit from a good one (a pin
 //! does), or judge what a plugin does once it is loaded.
 
 mod candidate;
@@ -17,6 +18,10 @@ mod image;
 mod index;
 mod manifest;
 mod native;
+mod plugin;
+mod probe;
+mod probe_answer;
+mod probe_child;
 #[cfg(test)]
 mod sample;
 mod sha256;
@@ -24,6 +29,9 @@ mod sha256;
 pub use candidate::Candidate;
 pub use checked::{CheckedPlugin, check_file};
 pub use error::{Reason, Refusal};
-pub use find_error::FindError;
+pub use find_error::{FindError, UnknownClass};
 pub use index::{Folder, PluginIndex, Shadowed};
-pub use sha256::{InvalidSha256, Sha256};
+pub use plugin::LoadedPlugin;
+pub use probe::{PROBE_DEADLINE, ProbeHow, needs_probe, probe};
+pub use probe_child::serve_probe_if_asked;
+pub use sha256::Sha256;

@@ -22,7 +22,7 @@ use crate::{
 
 /// A plugin that was loaded, and shook hands. It stays loaded until the process ends.
 #[derive(Clone, Copy)]
-pub struct Module(RawModuleRef);
+pub struct Module(pub(super) RawModuleRef);
 
 impl Module {
     /// Loads the plugin and shakes hands with it; `manifest` is what its file says about itself.
@@ -102,8 +102,8 @@ impl Module {
 
 /// An instance of a class. Dropping it ends it in the plugin; an abandoned one is to be leaked.
 pub struct Instance {
-    class: &'static RawClass,
-    instance: NonNull<c_void>,
+    pub(super) class: &'static RawClass,
+    pub(super) instance: NonNull<c_void>,
 }
 
 // SAFETY: an instance holds a `Sink`, which is `Send`, and a `Host`, which is `Send` and `Sync`.
@@ -256,13 +256,13 @@ fn ask_for_extension(ask: impl FnOnce(*mut c_void) -> u32) -> Option<RawExtensio
 
 /// What a callback has answered so far.
 #[derive(Default)]
-struct Reply {
+pub(super) struct Reply {
     value: Option<Vec<u8>>,
-    error: Option<SinkError>,
+    pub(super) error: Option<SinkError>,
 }
 
 impl Reply {
-    fn lend(&mut self) -> RawReply {
+    pub(super) fn lend(&mut self) -> RawReply {
         RawReply { context: ptr::from_mut(self).cast(), value: take_value, error: take_error }
     }
 
