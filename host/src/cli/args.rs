@@ -146,7 +146,6 @@ pub struct Replay {
 pub struct Schema {
     /// The form of the answer, which is JSON in any case
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Json)]
-    #[expect(dead_code, reason = "every command that answers takes it")]
     format: Format,
 }
 

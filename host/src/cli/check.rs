@@ -58,7 +58,7 @@ pub fn check(global: &Global, arguments: &args::Check) -> Result<Exit, Failure> 
 }
 
 fn describe(config: &Config) -> Vec<CheckedSink> {
-    let index = PluginIndex::scan(&config.plugins.dirs, &settings::pins(config));
+    let index = PluginIndex::scan(&config.plugins.dirs, &config.plugins.sha256);
     let describe = |sink: &audit_host::config::SinkConfig| CheckedSink {
         name: config.secrets.mask(&sink.name).into_owned(),
         class: config.secrets.mask(&sink.class).into_owned(),

@@ -1,7 +1,7 @@
 //! Progress of a run, on a terminal.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use audit_host::logger::Logger;

@@ -82,8 +82,7 @@ mod tests {
     #[test]
     fn the_line_is_that_of_the_contract() {
         let mut summary = summary();
-        let line =
-            "audit-host: accepted=7 delivered=3 retried=2 dead_lettered=1 dropped=1 rejected=4 lost=2";
+        let line = "audit-host: accepted=7 delivered=3 retried=2 dead_lettered=1 dropped=1 rejected=4 lost=2";
         assert_eq!(summary.render(Format::Text), line);
         summary.stopped_by = Some("SIGTERM");
         assert_eq!(summary.render(Format::Text), format!("{line} stopped by SIGTERM"));
