@@ -92,7 +92,15 @@ fn end(logger: Logger, stop: &Arc<Stop>, console: &Console, trouble: &mut Troubl
                 "nothing was delivered for {seconds} s (shutdown_timeout): what is left becomes dead letters"
             ));
         }
-        Drained::Stopped => {}
+        Drained::Stopped => {
+            if let Some(signal) = stop.signal() {
+                let seconds = logger.shutdown_timeout().as_secs_f64();
+                console.note(&format!(
+                    "{signal}: nothing more is read; the sinks have {seconds} s (shutdown_timeout) for what was \
+                     accepted, and a second signal ends at once"
+                ));
+            }
+        }
     }
     match logger.close(logger.shutdown_timeout()) {
         Ok(report) => report,
