@@ -114,3 +114,13 @@ fn a_reader_that_has_read_enough_is_no_failure() {
     let ran = running.end();
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
 }
+
+#[test]
+fn a_failed_check_says_in_json_where_the_mistake_stands() {
+    let dir = Dir::new("[bufer]\n\n[delivery]\nretry_max = true\n");
+    let ran = dir.audit_host(&["check", "--format", "json"]).run();
+    assert_eq!(ran.status, 2);
+    let mistakes = ran.json()["mistakes"].clone();
+    assert_eq!((&mistakes[0]["file"], &mistakes[0]["line"]), (&"audit.toml".into(), &1.into()), "{ran:?}");
+    assert_eq!((&mistakes[1]["line"], &mistakes[1]["column"]), (&4.into(), &13.into()), "{ran:?}");
+}

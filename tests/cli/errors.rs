@@ -121,3 +121,25 @@ fn secrets_are_masked_wherever_they_may_show() {
         assert!(!text.contains(secret), "{text}");
     }
 }
+
+#[test]
+fn a_secret_in_a_name_is_masked_in_summary_log_and_answer() {
+    let dir = Dir::new(
+        r#"
+        [[audit_logger]]
+        name = "to ${HOST}"
+        class = "test.Recording"
+        options = { path = "out.ndjson" }
+        [[audit_logger]]
+        name = "refusing"
+        class = "test.Failing"
+        options = { poison = "read" }
+        "#,
+    );
+    let arguments = ["run", "--summary", "json", "--log-format", "json", "--log-level", "trace"];
+    for arguments in [&arguments[..], &["check"], &["check", "--probe", "--format", "json"]] {
+        let ran = dir.audit_host(arguments).env("HOST", "db-7").input(EVENT).run();
+        assert!(!format!("{ran:?}").contains("db-7"), "{ran:?}");
+        assert!(format!("{ran:?}").contains("to ***"), "{ran:?}");
+    }
+}

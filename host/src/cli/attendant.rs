@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use audit_host::config::Secrets;
 use audit_host::logger::Logger;
 use audit_plugin_api::ErrorKind;
 use serde_json::json;
@@ -49,6 +50,8 @@ pub struct Work {
     pub progress: Progress,
     /// The form of the summary.
     pub summary: Format,
+    /// Masked in it.
+    pub secrets: Secrets,
     /// Where everything is said.
     pub console: Console,
 }
@@ -98,7 +101,7 @@ impl Work {
     }
 
     fn summarise(&self) -> Summary {
-        Summary { totals: self.logger.counts(), sinks: self.logger.sink_counts(), stopped_by: None }
+        Summary::new(self.logger.counts(), self.logger.sink_counts(), &self.secrets)
     }
 
     fn reopen(&self) {

@@ -1,9 +1,8 @@
 //! `check`: all that `run` would check, without taking an event.
 
 use std::path::Path;
-use std::time::Duration;
 
-use audit_host::config::{Config, printable};
+use audit_host::config::{Config, Mistake, Secrets, printable};
 use audit_host::loader::PluginIndex;
 use audit_host::logger::{AuditLogger, Plan};
 use audit_plugin_api::{ErrorKind, SinkError};
@@ -12,14 +11,18 @@ use serde_json::{Value, json};
 
 use super::answer::{print, print_json};
 use super::args::{self, Format, Global};
+use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::settings;
 
+/// What was found to be good.
 #[derive(Serialize)]
-struct Answer {
+struct Checked {
     config: String,
     sinks: Vec<CheckedSink>,
+    #[serde(skip)]
+    secrets: Secrets,
 }
 
 #[derive(Serialize)]
@@ -42,66 +45,97 @@ enum Probed {
 }
 
 /// Checks the configuration, the plugins and their options; with `--probe` the sinks, too.
-pub fn check(global: &Global, arguments: &args::Check) -> Result<Exit, Failure> {
-    let (config, path) = settings::load_from(global)?;
-    if config.sinks.is_empty() {
-        return Err(settings::no_logger(&path));
+pub fn check(global: &Global, arguments: &args::Check, console: &Console) -> Result<Exit, Failure> {
+    let checked = examine(global, arguments, console);
+    match (checked, arguments.answer.format) {
+        (Ok(checked), Format::Json) => print_json(&checked, &checked.secrets)?,
+        (Ok(checked), Format::Text) => print(&checked.secrets.mask(&checked.to_text()))?,
+        (Err(failure), Format::Json) => {
+            // Its texts are masked already.
+            print_json(&mistakes(&failure), &Secrets::default())?;
+            return Err(failure);
+        }
+        (Err(failure), Format::Text) => return Err(failure),
     }
-    let mut sinks = describe(&config);
-    let open_timeout = config.delivery.open_timeout;
-    let plan = Plan::new(config, &settings::loading())?;
-    if arguments.probe {
-        probe(plan, open_timeout, &mut sinks)?;
-    }
-    answer(&path, sinks, arguments.answer.format)?;
     Ok(Exit::Complete)
 }
 
-fn describe(config: &Config) -> Vec<CheckedSink> {
-    let index = PluginIndex::scan(&config.plugins.dirs, &config.plugins.sha256);
-    let describe = |sink: &audit_host::config::SinkConfig| CheckedSink {
-        name: config.secrets.mask(&sink.name).into_owned(),
-        class: config.secrets.mask(&sink.class).into_owned(),
-        plugin: index.find(&sink.class).ok().map(|candidate| candidate.path().display().to_string()),
-        probe: None,
-    };
-    config.sinks.iter().map(describe).collect()
+fn examine(global: &Global, arguments: &args::Check, console: &Console) -> Result<Checked, Failure> {
+    let (config, path) = settings::load_from(global, console)?;
+    if config.sinks.is_empty() {
+        return Err(settings::no_logger(&path));
+    }
+    let mut checked = Checked::new(&config, &path);
+    let plan = Plan::new(config, &settings::loading())?;
+    if arguments.probe {
+        checked.probe(plan)?;
+    }
+    Ok(checked)
 }
 
-fn probe(plan: Plan, patience: Duration, sinks: &mut [CheckedSink]) -> Result<(), Failure> {
-    let logger = plan.open()?;
-    let answers = logger.control_all(&json!({"control": "probe"}), patience);
-    let closed = logger.close(logger.shutdown_timeout());
-    for (sink, (name, answer)) in sinks.iter_mut().zip(answers) {
-        sink.probe = Some(match answer {
-            Ok(answer) => Probed::Answered(answer),
-            Err(SinkError { kind: ErrorKind::Unsupported, .. }) => Probed::Opened,
-            Err(error) => return Err(Failure::new(format!("sink `{name}` failed its probe: {error}"))),
+impl Checked {
+    fn new(config: &Config, path: &Path) -> Self {
+        let index = PluginIndex::scan(&config.plugins.dirs, &config.plugins.sha256);
+        let sinks = config.sinks.iter().map(|sink| CheckedSink {
+            name: sink.name.clone(),
+            class: sink.class.clone(),
+            plugin: index.find(&sink.class).ok().map(|candidate| candidate.path().display().to_string()),
+            probe: None,
         });
+        Self { config: path.display().to_string(), sinks: sinks.collect(), secrets: config.secrets.clone() }
     }
-    for sink in closed.map(|report| report.sinks).unwrap_or_default() {
-        if let Some(reason) = sink.failures.first() {
-            return Err(Failure::new(format!("sink `{}` failed after its probe: {reason}", sink.name)));
+
+    fn probe(&mut self, plan: Plan) -> Result<(), Failure> {
+        let patience = plan.delivery().open_timeout;
+        let logger = plan.open()?;
+        let answers = logger.control_all(&json!({"control": "probe"}), patience);
+        let closed = logger.close(logger.shutdown_timeout());
+        for (sink, (name, answer)) in self.sinks.iter_mut().zip(answers) {
+            sink.probe = Some(match answer {
+                Ok(answer) => Probed::Answered(answer),
+                Err(SinkError { kind: ErrorKind::Unsupported, .. }) => Probed::Opened,
+                Err(error) => return Err(Failure::new(format!("sink `{name}` failed its probe: {error}"))),
+            });
         }
+        for sink in closed.map(|report| report.sinks).unwrap_or_default() {
+            if let Some(reason) = sink.failures.first() {
+                return Err(Failure::new(format!("sink `{}` failed after its probe: {reason}", sink.name)));
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn to_text(&self) -> String {
+        let mut text = format!("{} can be run\n", printable(&self.config));
+        for sink in &self.sinks {
+            let from = sink.plugin.as_deref().unwrap_or("a plugin");
+            let probed = match &sink.probe {
+                None => String::new(),
+                Some(Probed::Opened) => "; it was opened and closed".into(),
+                Some(Probed::Answered(answer)) => format!("; its probe says {answer}"),
+            };
+            let line = format!("sink `{}`: {} from {from}{probed}", sink.name, sink.class);
+            text += &format!("  {}\n", printable(&line));
+        }
+        text
+    }
 }
 
-fn answer(path: &Path, sinks: Vec<CheckedSink>, format: Format) -> Result<(), Failure> {
-    let config = path.display().to_string();
-    if format == Format::Json {
-        return print_json(&Answer { config, sinks });
-    }
-    let mut text = format!("{} can be run\n", printable(&config));
-    for sink in &sinks {
-        let from = sink.plugin.as_deref().unwrap_or("a plugin");
-        let probed = match &sink.probe {
-            None => String::new(),
-            Some(Probed::Opened) => "; it was opened and closed".into(),
-            Some(Probed::Answered(answer)) => format!("; its probe says {answer}"),
-        };
-        let line = format!("sink `{}`: {} from {from}{probed}", sink.name, sink.class);
-        text += &format!("  {}\n", printable(&line));
-    }
-    print(&text)
+/// What is wrong, for editors and pipelines: with `file`, `line` and `column` where it stands somewhere.
+fn mistakes(failure: &Failure) -> Value {
+    let mistakes = match failure {
+        Failure::Config(error) => error.mistakes().iter().map(mistake).collect(),
+        Failure::Other(message) => vec![json!({"message": message})],
+    };
+    json!({"mistakes": mistakes})
+}
+
+fn mistake(mistake: &Mistake) -> Value {
+    json!({
+        "file": mistake.file(),
+        "line": mistake.position().map(|position| position.line),
+        "column": mistake.position().map(|position| position.column),
+        "message": mistake.message(),
+        "notes": mistake.notes(),
+    })
 }

@@ -3,10 +3,11 @@
 //! Every line is written whole, and never into the middle of a progress bar. Text that may come from outside is escaped, so
 //! that it cannot move a terminal's cursor or forge a line. A standard error that is closed is no error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use audit_host::config::{Rendering, printable};
+use audit_host::config::{Rendering, Secrets, printable};
 use audit_plugin_api::Timestamp;
 use indicatif::ProgressBar;
 use tracing_subscriber::fmt::MakeWriter;
@@ -14,18 +15,42 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::args::LogFormat;
 use super::failure::Failure;
 use super::json::printable_json;
+use super::masking::mask_json;
 
 /// Standard error. All clones are one.
 #[derive(Clone, Debug)]
 pub struct Console {
     format: LogFormat,
+    secrets: Arc<OnceLock<Secrets>>,
     progress: Arc<Mutex<Option<ProgressBar>>>,
 }
 
 impl Console {
     /// A console whose messages have this form.
     pub fn new(format: LogFormat) -> Self {
-        Self { format, progress: Arc::default() }
+        Self { format, secrets: Arc::default(), progress: Arc::default() }
+    }
+
+    /// Masks these values in everything that is said from now on; only the first call counts.
+    pub fn mask(&self, secrets: &Secrets) {
+        let _ = self.secrets.set(secrets.clone());
+    }
+
+    fn masked<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.secrets.get().map_or(Cow::Borrowed(text), |secrets| secrets.mask(text))
+    }
+
+    fn masked_json<'t>(&self, line: &'t str) -> Cow<'t, str> {
+        let Some(secrets) = self.secrets.get().filter(|secrets| !secrets.is_empty()) else {
+            return Cow::Borrowed(line);
+        };
+        match serde_json::from_str(line) {
+            Ok(mut value) => {
+                mask_json(&mut value, secrets);
+                Cow::Owned(value.to_string())
+            }
+            Err(_) => secrets.mask(line),
+        }
     }
 
     /// The form of its messages.
@@ -58,6 +83,7 @@ impl Console {
     }
 
     fn message(&self, level: &str, text: &str) {
+        let text = self.masked(text);
         match self.format {
             LogFormat::Text => self.write_line(&format!("audit-host: {text}")),
             LogFormat::Json => {
@@ -109,10 +135,10 @@ impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        self.0.write_line(&match self.0.format {
-            LogFormat::Text => printable(line),
-            LogFormat::Json => printable_json(line),
-        });
+        match self.0.format {
+            LogFormat::Text => self.0.write_line(&printable(&self.0.masked(line))),
+            LogFormat::Json => self.0.write_line(&printable_json(&self.0.masked_json(line))),
+        }
         Ok(bytes.len())
     }
 

@@ -21,6 +21,7 @@ mod input;
 mod json;
 mod log;
 mod man;
+mod masking;
 mod plugins;
 mod progress;
 mod rejects;
@@ -55,9 +56,9 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<Exit, Failure> {
     let global = &arguments.global;
     match arguments.command {
         Command::Run(run) => run::run(global, &run, console),
-        Command::Check(check) => check::check(global, &check),
-        Command::Plugins(Plugins::List(answer)) => plugins::list(global, answer.format),
-        Command::Plugins(Plugins::Inspect(inspect)) => plugins::inspect(global, &inspect),
+        Command::Check(check) => check::check(global, &check, console),
+        Command::Plugins(Plugins::List(answer)) => plugins::list(global, answer.format, console),
+        Command::Plugins(Plugins::Inspect(inspect)) => plugins::inspect(global, &inspect, console),
         Command::DeadLetters(DeadLetters::List(list)) => dead_letters::list(global, &list, console),
         Command::DeadLetters(DeadLetters::Show(show)) => dead_letters::show(global, &show, console),
         Command::DeadLetters(DeadLetters::Replay(replay)) => dead_letters::replay(global, &replay, console),

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::answer::{print, print_json};
 use super::args::{self, Format, Global};
+use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::settings;
@@ -54,8 +55,8 @@ struct Shadowed {
 }
 
 /// Lists every candidate in the plugin folders.
-pub fn list(global: &Global, format: Format) -> Result<Exit, Failure> {
-    let config = settings::load_if_there(global)?;
+pub fn list(global: &Global, format: Format, console: &Console) -> Result<Exit, Failure> {
+    let config = settings::load_if_there(global, console)?;
     let index = PluginIndex::scan(&config.plugins.dirs, &config.plugins.sha256);
     let folders = index
         .folders()
@@ -72,15 +73,15 @@ pub fn list(global: &Global, format: Format) -> Result<Exit, Failure> {
         shadowed: shadowed.collect(),
     };
     match format {
-        Format::Json => print_json(&list)?,
-        Format::Text => print(&list.to_text())?,
+        Format::Json => print_json(&list, &config.secrets)?,
+        Format::Text => print(&config.secrets.mask(&list.to_text()))?,
     }
     Ok(Exit::Complete)
 }
 
 /// Checks one file with all that is checked before it is loaded.
-pub fn inspect(global: &Global, arguments: &args::Inspect) -> Result<Exit, Failure> {
-    let config = settings::load_if_there(global)?;
+pub fn inspect(global: &Global, arguments: &args::Inspect, console: &Console) -> Result<Exit, Failure> {
+    let config = settings::load_if_there(global, console)?;
     let path = &arguments.file;
     let name = path.file_name().and_then(|name| name.to_str());
     let pin = name.and_then(|name| config.plugins.sha256.get(name)).map(|&pin| Sha256::from(pin));
@@ -88,8 +89,8 @@ pub fn inspect(global: &Global, arguments: &args::Inspect) -> Result<Exit, Failu
     let refusal = check_file(path, pin.as_ref()).err();
     let plugin = Plugin::new(&candidate, refusal.as_ref().map(ToString::to_string));
     match arguments.answer.format {
-        Format::Json => print_json(&plugin)?,
-        Format::Text => print(&plugin.to_text())?,
+        Format::Json => print_json(&plugin, &config.secrets)?,
+        Format::Text => print(&config.secrets.mask(&plugin.to_text()))?,
     }
     match plugin.verdict {
         Verdict::Ok => Ok(Exit::Complete),

@@ -11,7 +11,7 @@ use audit_host::logger::{AuditLogger, Logger, Plan};
 use audit_host::pipeline::{CloseReport, Patience, Record, RecordError};
 use audit_plugin_api::Timestamp;
 
-use super::args::{self, Global};
+use super::args::{self, Global, LogFormat};
 use super::attendant::{Attendant, Work};
 use super::console::Console;
 use super::drain::{Drained, drain};
@@ -28,13 +28,14 @@ use super::summary::Summary;
 pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<Exit, Failure> {
     let stop = Stop::on_signals()?;
     let requests = Requests::on_signals()?;
-    let (config, path) = settings::load_from(global)?;
+    let (config, path) = settings::load_from(global, console)?;
     if config.sinks.is_empty() {
         return Err(settings::no_logger(&path));
     }
     let inputs = Input::open_all(&arguments.files)?;
     let rejects = Rejects::new(&config.delivery.rejected_path, console);
-    let (buffer, visibility) = (config.buffer.clone(), visibility(&config, &inputs));
+    let (buffer, secrets) = (config.buffer.clone(), config.secrets.clone());
+    let visibility = visibility(&config, &inputs, console);
     let logger = Plan::new(config, &settings::loading())?.open()?;
 
     let progress = Progress::start(&inputs, visibility, console);
@@ -44,6 +45,7 @@ pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<
         requests,
         progress: progress.handle(),
         summary: arguments.summary,
+        secrets: secrets.clone(),
         console: console.clone(),
     })?;
     let mut reading = Reading {
@@ -71,8 +73,8 @@ pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<
     }
     console.end_progress();
     let exit = Exit::of_run(&report, trouble);
-    let sinks = report.sinks.into_iter().map(|sink| (sink.name, sink.counts)).collect();
-    let summary = Summary { totals: report.totals, sinks, stopped_by: stop.signal() };
+    let sinks = report.sinks.into_iter().map(|sink| (sink.name, sink.counts));
+    let summary = Summary::new(report.totals, sinks, &secrets).stopped_by(stop.signal());
     console.write_line(&summary.render(arguments.summary));
     Ok(exit)
 }
@@ -108,10 +110,14 @@ fn end(logger: Logger, stop: &Arc<Stop>, console: &Console, trouble: &mut Troubl
     }
 }
 
-/// A sink that prints to a terminal is its own progress; so is somebody who types.
-fn visibility(config: &Config, inputs: &[Input]) -> Visibility {
+/// A sink that prints to a terminal is its own progress; so is somebody who types. And who wants JSON wants no bar.
+fn visibility(config: &Config, inputs: &[Input], console: &Console) -> Visibility {
     let prints = config.sinks.iter().any(|sink| sink.class == "print.PrintAuditLogger");
-    if prints || inputs.iter().any(Input::is_terminal) { Visibility::Hidden } else { Visibility::Shown }
+    if prints || inputs.iter().any(Input::is_terminal) || console.format() == LogFormat::Json {
+        Visibility::Hidden
+    } else {
+        Visibility::Shown
+    }
 }
 
 /// Whether a rejected line ends the run.

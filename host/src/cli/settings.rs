@@ -7,26 +7,28 @@ use audit_host::loader::ProbeHow;
 use audit_host::logger::Loading;
 
 use super::args::Global;
+use super::console::Console;
 use super::failure::Failure;
 
 /// Reads the configuration; the folders of the command line come before its own.
-pub fn load(global: &Global) -> Result<Config, Failure> {
-    Ok(load_from(global)?.0)
+pub fn load(global: &Global, console: &Console) -> Result<Config, Failure> {
+    Ok(load_from(global, console)?.0)
 }
 
 /// Reads the configuration, and says where it is.
-pub fn load_from(global: &Global) -> Result<(Config, PathBuf), Failure> {
+pub fn load_from(global: &Global, console: &Console) -> Result<(Config, PathBuf), Failure> {
     let path = Config::find(global.config.as_deref())?;
     let mut config = Config::load(&path)?;
+    console.mask(&config.secrets);
     config.plugins.dirs.splice(..0, plugin_dirs(global)?);
     Ok((config, path))
 }
 
 /// The configuration of a command that can do without one: nothing is configured where no file is named and
 /// `./audit.toml` is not there.
-pub fn load_if_there(global: &Global) -> Result<Config, Failure> {
+pub fn load_if_there(global: &Global, console: &Console) -> Result<Config, Failure> {
     if Config::find(global.config.as_deref()).is_ok() {
-        return load(global);
+        return load(global, console);
     }
     let mut config = Config::from_str("", Path::new("."))?;
     if !global.plugin_dirs.is_empty() {

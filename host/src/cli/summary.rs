@@ -1,5 +1,6 @@
 //! What a run came to, on one line.
 
+use audit_host::config::Secrets;
 use audit_host::pipeline::Counts;
 use serde_json::{Map, Value, json};
 
@@ -9,15 +10,23 @@ use super::json::printable_json;
 /// What a run came to so far.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Each event once.
-    pub totals: Counts,
-    /// Each sink for itself, by name.
-    pub sinks: Vec<(String, Counts)>,
-    /// The signal that ended the run.
-    pub stopped_by: Option<&'static str>,
+    totals: Counts,
+    sinks: Vec<(String, Counts)>,
+    stopped_by: Option<&'static str>,
 }
 
 impl Summary {
+    /// Counts of all sinks, each event once, and those of each sink by name.
+    pub fn new(totals: Counts, sinks: impl IntoIterator<Item = (String, Counts)>, secrets: &Secrets) -> Self {
+        let masked = |(name, counts): (String, _)| (secrets.mask(&name).into_owned(), counts);
+        Self { totals, sinks: sinks.into_iter().map(masked).collect(), stopped_by: None }
+    }
+
+    /// The same, of a run that this signal ended.
+    pub fn stopped_by(self, signal: Option<&'static str>) -> Self {
+        Self { stopped_by: signal, ..self }
+    }
+
     /// The line, without a newline.
     pub fn render(&self, format: Format) -> String {
         match format {

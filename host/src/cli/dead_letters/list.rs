@@ -42,7 +42,8 @@ struct DamagedLine {
 
 /// Lists what was given up on.
 pub fn list(global: &Global, arguments: &args::List, console: &Console) -> Result<Exit, Failure> {
-    let file = LetterFile::new(&settings::load(global)?.delivery.dead_letter_path);
+    let config = settings::load(global, console)?;
+    let file = LetterFile::new(&config.delivery.dead_letter_path);
     let marks = file.marks()?;
     let mut answer =
         Answer { path: file.path().display().to_string(), dead_letters: Vec::new(), damaged: Vec::new() };
@@ -65,8 +66,8 @@ pub fn list(global: &Global, arguments: &args::List, console: &Console) -> Resul
         Ok(())
     })?;
     match arguments.answer.format {
-        Format::Json => print_json(&answer)?,
-        Format::Text => print(&answer.to_text(hidden))?,
+        Format::Json => print_json(&answer, &config.secrets)?,
+        Format::Text => print(&config.secrets.mask(&answer.to_text(hidden)))?,
     }
     Ok(Exit::Complete)
 }

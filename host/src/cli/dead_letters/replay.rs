@@ -22,7 +22,7 @@ use crate::cli::signals::Stop;
 /// Sends dead letters again.
 pub fn replay(global: &Global, arguments: &args::Replay, console: &Console) -> Result<Exit, Failure> {
     let stop = Stop::on_signals()?;
-    let config = settings::load(global)?;
+    let config = settings::load(global, console)?;
     let file = LetterFile::new(&config.delivery.dead_letter_path);
     let mut outcome = Outcome::default();
     // Without a file there is nothing to lock, and perhaps nowhere to put the lock.
@@ -49,8 +49,8 @@ pub fn replay(global: &Global, arguments: &args::Replay, console: &Console) -> R
         outcome.not_tried = wanted.ids.len() as u64;
     }
     match arguments.answer.format {
-        Format::Json => print_json(&outcome)?,
-        Format::Text => print(&outcome.to_text())?,
+        Format::Json => print_json(&outcome, &config.secrets)?,
+        Format::Text => print(&config.secrets.mask(&outcome.to_text()))?,
     }
     Ok(outcome.exit())
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::file::LetterFile;
 use super::letter::Letter;
-use crate::cli::answer::{print, print_json};
+use crate::cli::answer::{print, print_raw_json};
 use crate::cli::args::{self, Format, Global};
 use crate::cli::console::Console;
 use crate::cli::exit::Exit;
@@ -22,7 +22,8 @@ struct Answer<'a> {
 
 /// Shows one dead letter.
 pub fn show(global: &Global, arguments: &args::Show, console: &Console) -> Result<Exit, Failure> {
-    let file = LetterFile::new(&settings::load(global)?.delivery.dead_letter_path);
+    let config = settings::load(global, console)?;
+    let file = LetterFile::new(&config.delivery.dead_letter_path);
     let marks = file.marks()?;
     let mut found = None;
     file.letters(&mut |letter| {
@@ -43,7 +44,7 @@ pub fn show(global: &Global, arguments: &args::Show, console: &Console) -> Resul
     };
     let replayed = marks.get(&letter.id).map(String::as_str);
     match arguments.answer.format {
-        Format::Json => print_json(&Answer { letter: &letter, replayed })?,
+        Format::Json => print_raw_json(&Answer { letter: &letter, replayed })?,
         Format::Text => print(&to_text(&letter, replayed))?,
     }
     Ok(Exit::Complete)
