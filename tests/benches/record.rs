@@ -24,7 +24,8 @@ const BURST: u64 = 50_000;
 const RUN: u64 = 1_000_000;
 
 fn event() -> PermissionAuditEvent {
-    let metadata = r#"{"request_id":"0f8fad5b-d9cb-469f-a165-70867728950e","ip":"203.0.113.7","path":"/graphql/"}"#;
+    let metadata =
+        r#"{"request_id":"0f8fad5b-d9cb-469f-a165-70867728950e","ip":"203.0.113.7","path":"/graphql/"}"#;
     PermissionAuditEvent::new(Action::Update, false)
         .attribute("status")
         .attribute("owner")
@@ -34,6 +35,14 @@ fn event() -> PermissionAuditEvent {
         .permission("isProjectOwner:status")
         .metadata(Metadata::from_json(metadata).expect("an object"))
 }
+
+const CONFIG: &str = r#"
+[audit_logger]
+class = "file.FileAuditLogger"
+[audit_logger.options]
+path = "audit.ndjson"
+fsync = "never"
+"#;
 
 /// Something to record into, however its sink came here.
 trait Recorder: Sync {
@@ -70,8 +79,7 @@ impl Recorder for Pipeline {
 
 /// The file sink, loaded as a `.so` as a deployment does it.
 fn loaded(dir: &Dir) -> Box<dyn Recorder> {
-    let text = "[audit_logger]\nclass = \"file.FileAuditLogger\"\n[audit_logger.options]\npath = \"audit.ndjson\"\nfsync = \"never\"\n";
-    let config = Config::load(&dir.write("audit.toml", text)).expect("a good configuration");
+    let config = Config::load(&dir.path("audit.toml")).expect("a good configuration");
     Box::new(Logger::open(config, &Loading::default()).expect("the sink opens"))
 }
 
@@ -107,7 +115,7 @@ fn linked_in(dir: &Dir) -> Box<dyn Recorder> {
 
 /// Records a run's events and closes; returns how long that took. All lines are looked at afterwards.
 fn end_to_end(open: fn(&Dir) -> Box<dyn Recorder>, producers: u64) -> Duration {
-    let dir = Dir::new();
+    let dir = Dir::new(CONFIG);
     let recorder = open(&dir);
     let event = event();
     let started = Instant::now();
@@ -142,7 +150,7 @@ fn check_lines(path: &Path, event: &PermissionAuditEvent) -> u64 {
 fn record(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("record");
     group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
-    let dir = Dir::new();
+    let dir = Dir::new(CONFIG);
     let recorder = loaded(&dir);
     let event = event();
     group.bench_function("file .so, one producer", |bencher| {
@@ -192,7 +200,9 @@ fn boundary(_: &mut Criterion) {
         .collect();
     ratios.sort_by(f64::total_cmp);
     let (least, median, most) = (ratios[0], ratios[ROUNDS / 2], ratios[ROUNDS - 1]);
-    println!("end to end, .so against linked in: ratio {median:.3} (median of {ROUNDS} pairs; {least:.3} to {most:.3})");
+    println!(
+        "end to end, .so against linked in: ratio {median:.3} (median of {ROUNDS} pairs; {least:.3} to {most:.3})"
+    );
 }
 
 criterion_group!(benches, record, end_to_end_into_a_file, boundary);
