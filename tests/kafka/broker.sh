@@ -28,8 +28,9 @@ class_path() {
     cat "$cached"
 }
 
-java_run() {
-    java -Xms256m -Xmx768m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$here/log4j2.properties" -cp "$(class_path)" "$@"
+# Becomes the java of a class of Kafka: whoever starts this knows the broker's own process id.
+java_exec() {
+    exec java -Xms256m -Xmx768m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$here/log4j2.properties" -cp "$(class_path)" "$@"
 }
 
 free_ports() {
@@ -104,14 +105,8 @@ PROPERTIES
 
 launch() {
     local node=$1
-    # exec: the process that is remembered is the broker itself.
-    (exec </dev/null >>"$dir/$node/log" 2>&1 && java_run_in_place "$node") &
+    java_exec kafka.Kafka "$dir/$node/server.properties" </dev/null >>"$dir/$node/log" 2>&1 &
     echo $! >"$dir/$node/pid"
-}
-
-java_run_in_place() {
-    exec java -Xms256m -Xmx768m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$here/log4j2.properties" -cp "$(class_path)" \
-        kafka.Kafka "$dir/$1/server.properties"
 }
 
 await() {
@@ -159,9 +154,9 @@ start)
     class_path >/dev/null
     keys
     configure "$count"
-    cluster=$(java_run kafka.tools.StorageTool random-uuid)
+    cluster=$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')
     for node in $(nodes); do
-        java_run kafka.tools.StorageTool format -t "$cluster" -c "$dir/$node/server.properties" >"$dir/$node/log" 2>&1 ||
+        (java_exec kafka.tools.StorageTool format -t "$cluster" -c "$dir/$node/server.properties") >"$dir/$node/log" 2>&1 ||
             { cat "$dir/$node/log" >&2; exit 1; }
         launch "$node"
     done

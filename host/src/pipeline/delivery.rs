@@ -219,6 +219,11 @@ impl Delivery {
         }
     }
 
+    /// The sink itself may need longer for its acknowledgements than the configuration says.
+    pub fn raise_ack_timeout(&mut self, timeout: Duration) {
+        self.ack_timeout = self.ack_timeout.max(timeout);
+    }
+
     // --- What to do ---
 
     /// What the worker shall do next. `waiting` is what the store holds beyond the queue; `pressed` whether the store

@@ -1,7 +1,7 @@
 //! What an instance may call: log, acknowledge, report.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use audit_plugin_api::serde_json::Value;
 use audit_plugin_api::{Acknowledgement, HostServices, Level, RawExtension};
@@ -54,6 +54,11 @@ impl HostServices for SinkHost {
         let Some(sink) = self.sink.upgrade() else { return };
         let mut state = sink.lock();
         if state.epoch == self.epoch {
+            if let Some(wanted) =
+                report["ack_timeout"].as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok())
+            {
+                state.delivery.raise_ack_timeout(wanted);
+            }
             state.report = Some(report.clone());
         }
     }

@@ -307,6 +307,9 @@ impl Pipeline {
             reason = format!("{reason}: {hung}");
             state.close_failure = Some(hung);
         }
+        if let Some(error) = state.report.as_ref().and_then(|report| report["last_error"].as_str()) {
+            reason = format!("{reason}; the sink's last error: {}", sink.secrets.mask(error));
+        }
         if state.phase == Phase::Failed {
             reason = "the sink is failed: too many of its calls were abandoned".into();
         }

@@ -10,6 +10,8 @@ use crate::notices::Notices;
 
 /// How long one question may take, before it is asked anew.
 const QUESTION: Duration = Duration::from_millis(500);
+/// How long brokers may take to say what this client may do. Not all brokers know that question.
+const PERMISSION: Duration = Duration::from_secs(1);
 /// How long to wait before it is asked anew.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long brokers may take to make a topic by themselves.
@@ -47,7 +49,7 @@ impl Contact {
             let left = deadline.saturating_duration_since(Instant::now());
             let trouble = match producer.partitions(left.min(QUESTION)) {
                 Ok(partitions) => {
-                    let may_write = producer.may_write(left.max(QUESTION)).unwrap_or_default();
+                    let may_write = producer.may_write(PERMISSION).unwrap_or_default();
                     if may_write == Some(false) {
                         return Err(NoContact::Topic(format!(
                             "the brokers say that this client may not write to the topic `{topic}`; give it the \

@@ -34,6 +34,12 @@ const DEFAULTS: [(&str, &str); 15] = [
     ("statistics.interval.ms", "15000"),
 ];
 
+/// librdkafka's own default of `message.max.bytes`, and the most that it takes.
+const MESSAGE_BYTES: usize = 1_000_000;
+const MOST_MESSAGE_BYTES: usize = 1_000_000_000;
+/// Bytes of a message beside its payload.
+const ENVELOPE: usize = 64 << 10;
+
 /// Properties that the table may not set, each with what to do instead.
 const REFUSED: [(&str, &str); 10] = [
     ("bootstrap.servers", "use the option `bootstrap_servers`"),
@@ -82,6 +88,10 @@ impl Settings {
             config.set(name, value);
         }
         config.set("message.timeout.ms", milliseconds.to_string());
+        // Whatever the host accepts is at least offered to the brokers, which have a limit of their own.
+        let largest =
+            context.max_event_bytes.saturating_add(ENVELOPE).clamp(MESSAGE_BYTES, MOST_MESSAGE_BYTES);
+        config.set("message.max.bytes", largest.to_string());
         let weakened = weaken(&mut config, &given);
         for (name, value) in &given {
             config.set(name, value);
