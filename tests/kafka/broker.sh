@@ -156,7 +156,7 @@ start)
     configure "$count"
     cluster=$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')
     for node in $(nodes); do
-        (java_exec kafka.tools.StorageTool format -t "$cluster" -c "$dir/$node/server.properties") >"$dir/$node/log" 2>&1 ||
+        (java_exec kafka.tools.StorageTool format "--cluster-id=$cluster" -c "$dir/$node/server.properties") >"$dir/$node/log" 2>&1 ||
             { cat "$dir/$node/log" >&2; exit 1; }
         launch "$node"
     done
