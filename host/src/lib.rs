@@ -6,5 +6,6 @@
 pub mod config;
 pub mod event;
 pub mod loader;
+pub mod logger;
 pub mod pipeline;
 pub mod trust;

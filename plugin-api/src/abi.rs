@@ -5,17 +5,24 @@
 //! across as bytes. What may have to grow (a batch, an event, an error, an acknowledgement) crosses behind an untyped
 //! pointer and says its own size, see [`wire`]; everything else grows through the extension door only.
 //!
-//! `plugin_side` runs inside the plugin, behind `export_sinks!`, and catches its panics; `host_side` calls it.
+//! Inside the plugin run `plugin_side` (the tables' functions, which catch panics), `foreign` (the host as it sees it) and
+//! `panic_hook`; in the host [`Module`], [`Instance`], `reply` and `services`.
 //! Everything unsafe of this crate is here, and all names of abi_stable are in this file.
 
 // The attribute macros of abi_stable 0.11 predate these lints.
 #![allow(non_local_definitions, missing_docs)]
 
 mod extension;
-mod host_side;
+mod foreign;
+mod instance;
+mod module;
 mod module_error;
 mod panic_hook;
 mod plugin_side;
+mod reply;
+mod services;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::ffi::c_void;
@@ -31,7 +38,8 @@ use abi_stable::std_types::{RSlice, RStr};
 
 use crate::{API_VERSION, RawExtension, Sink};
 pub use extension::Extension;
-pub use host_side::{Instance, Module};
+pub use instance::Instance;
+pub use module::Module;
 pub use module_error::ModuleError;
 
 /// Bytes lent for the time of a call.
@@ -49,7 +57,7 @@ pub struct RawReply {
     context: *mut c_void,
     /// Takes the JSON of an answer; called at most once.
     value: unsafe extern "C" fn(*mut c_void, RawBytes),
-    /// Takes a [`wire::RawError`]; called once when the status is [`wire::status::FAILED`].
+    /// Takes a `wire::RawError`; called once when the status is `wire::status::FAILED`.
     error: unsafe extern "C" fn(*mut c_void, *const c_void),
 }
 
@@ -61,7 +69,7 @@ pub struct RawHost {
     context: *const c_void,
     /// Level, target, text.
     log: unsafe extern "C" fn(*const c_void, u32, RawBytes, RawBytes),
-    /// Takes a [`wire::RawAcknowledgement`].
+    /// Takes a `wire::RawAcknowledgement`.
     acknowledge: unsafe extern "C" fn(*const c_void, *const c_void),
     /// Takes JSON.
     report: unsafe extern "C" fn(*const c_void, RawBytes),
@@ -70,7 +78,7 @@ pub struct RawHost {
     release: unsafe extern "C" fn(*const c_void),
 }
 
-/// One class: the frozen functions. Those with a `RawReply` return a [`wire::status`].
+/// One class: the frozen functions. Those with a `RawReply` return a `wire::status`.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct RawClass {
@@ -79,7 +87,7 @@ pub struct RawClass {
     validate: unsafe extern "C" fn(RawBytes, RawBytes, *const RawReply) -> u32,
     /// Options, context, host, where to write the instance.
     open: unsafe extern "C" fn(RawBytes, RawBytes, RawHost, *mut *mut c_void, *const RawReply) -> u32,
-    /// Instance, [`wire::RawBatch`], where to write how many events were taken.
+    /// Instance, `wire::RawBatch`, where to write how many events were taken.
     write_batch: unsafe extern "C" fn(*mut c_void, *const c_void, *mut u32, *const RawReply) -> u32,
     /// Instance, nanoseconds left.
     flush: unsafe extern "C" fn(*mut c_void, u64, *const RawReply) -> u32,
@@ -128,22 +136,22 @@ pub type Entry = LibHeader;
 /// Makes the exported static of a plugin.
 pub const fn entry<P: Plugin>() -> Entry {
     extern "C" fn construct<P: Plugin>() -> RootModuleResult {
-        abi_stable::library::__call_root_module_loader(module::<P>)
+        abi_stable::library::__call_root_module_loader(table::<P>)
     }
     // SAFETY: `construct` answers with a `RawModuleRef`, which is the type named here.
     unsafe { LibHeader::from_constructor::<RawModuleRef>(construct::<P>, CheckTypeLayout::Yes) }
 }
 
-fn module<P: Plugin>() -> RawModuleRef {
+fn table<P: Plugin>() -> RawModuleRef {
     panic_hook::install();
     RawModule { classes: RSlice::from_slice(P::CLASSES), extension: plugin_side::module_extension::<P> }
         .leak_into_prefix()
 }
 
 /// Makes the table of a class.
-pub const fn class<S: Sink>(name: &'static str) -> RawClass {
+pub const fn class<S: Sink>(path: &'static str) -> RawClass {
     RawClass {
-        name: RStr::from_str(name),
+        name: name(path),
         validate: plugin_side::validate::<S>,
         open: plugin_side::open::<S>,
         write_batch: plugin_side::write_batch::<S>,
@@ -154,6 +162,10 @@ pub const fn class<S: Sink>(name: &'static str) -> RawClass {
         drop: plugin_side::drop_instance::<S>,
         extension: plugin_side::extension::<S>,
     }
+}
+
+const fn name(path: &'static str) -> RStr<'static> {
+    RStr::from_str(path)
 }
 
 /// Loads the file and shakes hands: same abi_stable, same C ABI, same major version, same layout of all tables.
@@ -210,4 +222,69 @@ fn refusal(path: &Path, symbol: &str, error: LibraryError) -> ModuleError {
         ),
     };
     ModuleError { summary, report: error.to_string() }
+}
+
+#[cfg(test)]
+mod handshake_tests {
+    use super::*;
+
+    /// The interface as another version, or another author, would have it.
+    mod other {
+        #![allow(dead_code)]
+
+        use super::*;
+
+        #[repr(C)]
+        #[derive(StableAbi)]
+        #[sabi(kind(Prefix(prefix_ref = OtherModuleRef, prefix_fields = OtherModulePrefix)))]
+        pub struct OtherModule {
+            #[sabi(last_prefix_field)]
+            pub classes: u8,
+        }
+    }
+
+    impl RootModule for other::OtherModuleRef {
+        abi_stable::declare_root_module_statics! {other::OtherModuleRef}
+        const BASE_NAME: &'static str = "audit_plugin";
+        const NAME: &'static str = "audit_plugin";
+        const VERSION_STRINGS: VersionStrings = VersionStrings::new("2.3.4");
+    }
+
+    fn refused_for(error: LibraryError) -> ModuleError {
+        refusal(Path::new("/plugins/x.so"), "audit_sinks_of_x", error)
+    }
+
+    fn other_header() -> LibHeader {
+        extern "C" fn construct() -> RootModuleResult {
+            abi_stable::library::__call_root_module_loader(|| {
+                other::OtherModule { classes: 0 }.leak_into_prefix()
+            })
+        }
+        // SAFETY: `construct` answers with the type named here.
+        unsafe { LibHeader::from_constructor::<other::OtherModuleRef>(construct, CheckTypeLayout::Yes) }
+    }
+
+    #[test]
+    fn another_major_version_is_refused_with_both_versions() {
+        let refused = refused_for(other_header().init_root_module::<RawModuleRef>().err().unwrap());
+        assert!(refused.summary.starts_with("/plugins/x.so: "), "{refused}");
+        assert!(refused.summary.contains("2.3.4") && refused.summary.contains(API_VERSION), "{refused}");
+        assert!(!refused.summary.contains('\n'));
+    }
+
+    #[test]
+    fn another_layout_is_refused_in_one_sentence_and_reported_apart() {
+        let refused = refused_for(other_header().check_layout::<RawModuleRef>().err().unwrap());
+        assert!(refused.summary.contains("layout") && !refused.summary.contains('\n'), "{refused}");
+        assert!(refused.report.lines().count() > 10, "{}", refused.report);
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_and_one_without_the_symbol_are_refused() {
+        let text = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let refused = shake_hands(text, "audit_sinks_of_x").err().unwrap();
+        assert!(refused.summary.contains("Cargo.toml: the system cannot load it"), "{refused}");
+        let refused = shake_hands(Path::new("libc.so.6"), "audit_sinks_of_x").err().unwrap();
+        assert!(refused.summary.contains("lacks the symbol `audit_sinks_of_x`"), "{refused}");
+    }
 }

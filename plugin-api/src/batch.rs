@@ -22,6 +22,11 @@ pub mod flags {
     pub const REPLAYED: u32 = 8;
     /// It stands for events that were lost (see `metadata.audit_host`).
     pub const GAP: u32 = 16;
+
+    /// The bits of a decision.
+    pub const fn decision(granted: bool, bypassed: bool) -> u32 {
+        (if granted { GRANTED } else { 0 }) | (if bypassed { BYPASSED } else { 0 })
+    }
 }
 
 /// One event of a batch, as it crosses the boundary. It may grow at its end: readers step by the size they are told.

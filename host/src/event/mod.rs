@@ -4,6 +4,13 @@
 mod arbitrary;
 pub mod frame;
 mod id;
+mod input;
+mod key;
+mod line_reader;
+#[cfg(test)]
+mod real_events;
 
 pub use audit_plugin_api::event::*;
 pub use id::{IdGenerator, derived_id};
+pub use input::LineParser;
+pub use line_reader::{InputLine, LineContent, LineReader};

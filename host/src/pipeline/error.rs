@@ -34,6 +34,9 @@ pub enum RecordError {
     /// With `use_worker = false`: it was accepted and dead-lettered.
     #[error("the event was not delivered, and is a dead letter now: {0}")]
     Undelivered(String),
+    /// This process is a forked child, and its sinks could not be opened anew.
+    #[error("this process was forked, and its sinks cannot be opened anew: {0}")]
+    Unopened(String),
 }
 
 /// A sink could not be opened.

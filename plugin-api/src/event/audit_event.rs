@@ -1,7 +1,5 @@
 //! One permission decision, as a struct.
 
-use std::borrow::Cow;
-
 use uuid::Uuid;
 
 use super::json::Reader;
@@ -126,10 +124,8 @@ impl PermissionAuditEvent {
     /// A lone surrogate (`\ud83d` without its partner), which a canonical line may hold and a `String` cannot, becomes
     /// U+FFFD in the texts; in the metadata it stays.
     pub fn from_canonical(line: &[u8]) -> Result<Self, InvalidEvent> {
-        let line = std::str::from_utf8(line)
-            .map_err(|error| InvalidEvent::NotUtf8 { position: error.valid_up_to() })?;
-        let mut line = Canonical { reader: Reader::new(line), scratch: Vec::new() };
-        line.reader.expect(b'{')?;
+        let mut line = Canonical { reader: Reader::new(line)? };
+        line.reader.open_event()?;
         let event = Self {
             event_id: Some(line.event_id()?),
             timestamp: Some(line.timestamp()?),
@@ -159,9 +155,7 @@ impl PermissionAuditEvent {
 
     /// The bits of [`flags`] that it sets: `GRANTED` and `BYPASSED`.
     pub fn flags(&self) -> u32 {
-        let granted = if self.granted { flags::GRANTED } else { 0 };
-        let bypassed = if self.bypassed { flags::BYPASSED } else { 0 };
-        granted | bypassed
+        flags::decision(self.granted, self.bypassed)
     }
 
     /// Length in bytes of the canonical JSON, without newline: exact.
@@ -173,39 +167,30 @@ impl PermissionAuditEvent {
 /// A canonical line that is being read.
 struct Canonical<'a> {
     reader: Reader<'a>,
-    scratch: Vec<u8>,
 }
 
 impl Canonical<'_> {
     fn key(&mut self, key: &'static str) -> Result<(), InvalidEvent> {
-        self.scratch.clear();
-        if self.reader.has_next(b'}', key == "event_id")? {
-            self.reader.key(&mut self.scratch)?;
-        }
-        if self.scratch == key.as_bytes() { Ok(()) } else { Err(InvalidEvent::MissingKey { key }) }
-    }
-
-    fn text(&mut self, key: &'static str) -> Result<Cow<'_, str>, InvalidEvent> {
-        self.scratch.clear();
-        self.reader.text(key, &mut self.scratch)?;
-        Ok(text::unescape(&self.scratch))
+        let comes_next =
+            self.reader.has_next(b'}', key == "event_id")? && *self.reader.key()? == *key.as_bytes();
+        if comes_next { Ok(()) } else { Err(InvalidEvent::MissingKey { key }) }
     }
 
     fn event_id(&mut self) -> Result<Uuid, InvalidEvent> {
         self.key("event_id")?;
-        let id = self.text("event_id")?;
-        Uuid::try_parse(&id).map_err(|_| InvalidEvent::event_id(id.as_bytes()))
+        let id = self.reader.text("event_id")?;
+        Uuid::try_parse_ascii(&id).map_err(|_| InvalidEvent::event_id(&id))
     }
 
     fn timestamp(&mut self) -> Result<Timestamp, InvalidEvent> {
         self.key("timestamp")?;
-        Timestamp::parse(self.text("timestamp")?.as_bytes(), MissingOffset::Refuse)
+        Timestamp::parse(&self.reader.text("timestamp")?, MissingOffset::Refuse)
     }
 
     fn action(&mut self) -> Result<Action, InvalidEvent> {
         self.key("action")?;
-        let word = self.text("action")?;
-        Action::parse(&word).ok_or_else(|| InvalidEvent::unknown_action(word.as_bytes()))
+        let word = self.reader.text("action")?;
+        Action::parse(&text::unescape(&word)).ok_or_else(|| InvalidEvent::unknown_action(&word))
     }
 
     fn boolean(&mut self, key: &'static str) -> Result<bool, InvalidEvent> {
@@ -215,7 +200,7 @@ impl Canonical<'_> {
 
     fn nullable_text(&mut self, key: &'static str) -> Result<Option<String>, InvalidEvent> {
         self.key(key)?;
-        if self.reader.null() { Ok(None) } else { Ok(Some(self.text(key)?.into_owned())) }
+        Ok(self.reader.nullable_text(key)?.map(|escaped| text::unescape(&escaped).into_owned()))
     }
 
     fn texts(&mut self, key: &'static str) -> Result<Vec<String>, InvalidEvent> {
@@ -223,21 +208,22 @@ impl Canonical<'_> {
         self.reader.open_list(key)?;
         let mut texts = Vec::new();
         while self.reader.has_next(b']', texts.is_empty())? {
-            texts.push(self.text(key)?.into_owned());
+            texts.push(text::unescape(&self.reader.list_text(key)?).into_owned());
         }
         Ok(texts)
     }
 
     fn metadata(&mut self) -> Result<Option<Metadata>, InvalidEvent> {
         self.key("metadata")?;
-        if self.reader.null() { Ok(None) } else { Metadata::read(&mut self.reader).map(Some) }
+        let mut canonical = Vec::new();
+        let is_object = self.reader.nullable_object("metadata", &mut canonical)?;
+        if is_object { Metadata::from_canonical(canonical).map(Some) } else { Ok(None) }
     }
 
     fn ignore_later_keys(&mut self) -> Result<(), InvalidEvent> {
         while self.reader.has_next(b'}', false)? {
-            self.scratch.clear();
-            self.reader.key(&mut self.scratch)?;
-            self.reader.value(&mut self.scratch)?;
+            self.reader.key()?;
+            self.reader.value(&mut Vec::new())?;
         }
         self.reader.end()
     }
@@ -299,7 +285,7 @@ mod tests {
             (LINE.replace("null", "nul"), "not JSON at byte 225: expected a value, found 'n'"),
             (format!("{LINE}{LINE}"), "not JSON at byte 383: expected nothing more, found '{'"),
             (LINE[..382].to_owned(), "not JSON at byte 382: expected ',' or '}', found the end"),
-            ("[]".to_owned(), "not JSON at byte 0: expected '{', found '['"),
+            ("[]".to_owned(), "an event is a JSON object, not a list"),
         ];
         for (line, expected) in refused {
             let error = PermissionAuditEvent::from_canonical(line.as_bytes()).unwrap_err();

@@ -62,6 +62,20 @@ pub enum InvalidEvent {
         /// The type it was given.
         found: &'static str,
     },
+    /// An item of a list that is no text.
+    #[error("'{key}' must hold text only, not {found}")]
+    WrongItem {
+        /// The key.
+        key: &'static str,
+        /// The item's type.
+        found: &'static str,
+    },
+    /// A JSON value of another type.
+    #[error("an event is a JSON object, not {found}")]
+    NoObject {
+        /// The type.
+        found: &'static str,
+    },
     /// A word that is no action.
     #[error("unknown action '{action}' (create, read, update, delete, mutation)")]
     UnknownAction {

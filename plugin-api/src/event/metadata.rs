@@ -17,10 +17,11 @@ pub struct Metadata(Box<str>);
 impl Metadata {
     /// The metadata that this JSON object writes.
     pub fn from_json(json: &str) -> Result<Self, InvalidEvent> {
-        let mut reader = Reader::new(json);
-        let metadata = Self::read(&mut reader)?;
+        let mut reader = Reader::new(json.as_bytes())?;
+        let mut canonical = Vec::new();
+        reader.object("metadata", &mut canonical)?;
         reader.end()?;
-        Ok(metadata)
+        Self::from_canonical(canonical)
     }
 
     /// The canonical text.
@@ -28,9 +29,8 @@ impl Metadata {
         &self.0
     }
 
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, InvalidEvent> {
-        let mut canonical = Vec::new();
-        reader.object("metadata", &mut canonical)?;
+    /// Of bytes that a [`Reader`] wrote.
+    pub(super) fn from_canonical(canonical: Vec<u8>) -> Result<Self, InvalidEvent> {
         let canonical = String::from_utf8(canonical)
             .map_err(|error| InvalidEvent::NotUtf8 { position: error.utf8_error().valid_up_to() })?;
         Ok(Self(canonical.into()))
