@@ -62,7 +62,7 @@ fn an_input_that_cannot_be_read_later_is_status_1_and_the_next_one_is_read() {
 
 #[test]
 fn an_event_is_delivered_while_standard_input_stays_open() {
-    let dir = Dir::new(PRINT);
+    let dir = Dir::with(PRINT);
     let mut running = dir.audit_host(&["run"]).start();
     running.send(EVENT);
     assert!(running.read_line().contains("\"action\":\"read\""));
@@ -75,7 +75,7 @@ fn an_event_is_delivered_while_standard_input_stays_open() {
 
 #[test]
 fn a_pipe_that_nobody_writes_to_yet_is_waited_for() {
-    let dir = Dir::new(PRINT);
+    let dir = Dir::with(PRINT);
     let fifo = dir.path("events");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
     dir.write("first.ndjson", EVENT);
