@@ -109,3 +109,19 @@ fn a_time_without_offset_needs_assume_utc() {
     assert_eq!((ran.status, count(ran.summary(), "delivered")), (0, 1));
     assert!(dir.read("out.ndjson").contains("2026-11-24T02:42:00.000000+00:00"));
 }
+
+#[test]
+fn sinks_without_a_worker_take_the_same_lines() {
+    let dir = Dir::with(
+        r#"
+        audit_logger.class = "test.Failing"
+        audit_logger.options = { path = "out.ndjson", poison = "delete", use_worker = false }
+        "#,
+    );
+    let ran =
+        dir.audit_host(&["run"]).input(format!("{EVENT}{}{EVENT}", EVENT.replace("read", "delete"))).run();
+    let summary = ran.summary();
+    assert_eq!((ran.status, count(summary, "accepted"), count(summary, "delivered")), (1, 3, 2), "{ran:?}");
+    assert_eq!((count(summary, "dead_lettered"), count(summary, "rejected")), (1, 0), "{ran:?}");
+    assert_eq!(dir.lines("out.ndjson").len(), 2);
+}

@@ -175,3 +175,14 @@ fn a_closed_standard_output_ends_the_reading_of_a_large_file() {
     let given_up = count(ran.summary(), "accepted") - count(ran.summary(), "delivered");
     assert_eq!(given_up, count(ran.summary(), "dead_lettered"), "{}", ran.summary());
 }
+
+#[test]
+fn a_standard_output_that_was_never_open_is_closed_and_not_a_silent_nowhere() {
+    let dir = Dir::with(PRINT);
+    let ran = dir.audit_host(&["run"]).input(EVENT).run_with(">&-");
+    assert_eq!((ran.status, count(ran.summary(), "delivered")), (1, 0), "{ran:?}");
+    let ran = dir.audit_host(&["run"]).input(EVENT).run_with(">/dev/null");
+    assert_eq!((ran.status, count(ran.summary(), "delivered")), (0, 1), "{ran:?}");
+    let stderr = dir.audit_host(&["run", "--log-level", "trace"]).input(EVENT).run_with("2>&-");
+    assert_eq!((stderr.status, stderr.stdout.lines().count()), (0, 1), "{stderr:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use tracing_subscriber::filter::LevelFilter;
 
 const AFTER_RUN: &str = "\
@@ -31,10 +31,10 @@ pub struct Arguments {
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The configuration [default: $AUDIT_CONFIG, else ./audit.toml]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// A folder of plugins, searched before those of the configuration; may be given several times
-    #[arg(long = "plugin-dir", global = true, value_name = "DIR")]
+    #[arg(long = "plugin-dir", global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub plugin_dirs: Vec<PathBuf>,
     /// What is logged on standard error
     #[arg(long, global = true, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
@@ -68,7 +68,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Run {
     /// Files of events; `-` is standard input, which is also read where no file is named
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// Take times without a UTC offset as UTC
     #[arg(long)]
@@ -101,6 +101,7 @@ pub enum Plugins {
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// The plugin
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     #[command(flatten)]
     pub answer: Answer,
