@@ -57,9 +57,9 @@ impl Pipeline {
     }
 
     fn try_accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
-        let size = record.line_len();
-        if size > self.buffer.max_event_bytes {
-            return Err(RecordError::TooLarge { size, limit: self.buffer.max_event_bytes });
+        let limit = self.buffer.max_event_bytes;
+        if record.is_larger_than(limit) {
+            return Err(RecordError::TooLarge { size: record.line_len(), limit });
         }
         let refused = |refused| match refused {
             Refused::Closed => RecordError::Closed,
@@ -69,9 +69,9 @@ impl Pipeline {
             // From a sink's own callback: waiting for that sink would never end, so it is delivered later.
             Some(turnstile) if !in_callback(self.store.id()) => {
                 let _turn = turnstile.pass(self.buffer.block_timeout).ok_or_else(|| self.full())?;
-                self.write_through(|| self.store.record(record, size, patience).map_err(refused))
+                self.write_through(|| self.store.record(record, patience).map_err(refused))
             }
-            _ => self.store.record(record, size, patience).map_err(refused),
+            _ => self.store.record(record, patience).map_err(refused),
         }
     }
 
