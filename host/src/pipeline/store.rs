@@ -29,6 +29,8 @@ pub const ENTRY_BYTES: usize = size_of::<RawEvent>() + 8;
 
 const CHUNK_BYTES: usize = 64 << 10;
 const RUN_BYTES: usize = 256 << 10;
+/// How often a recorder that waits for room has the sinks that are not required make some.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is recorded.
 #[derive(Clone, Copy)]
@@ -96,8 +98,10 @@ impl Waiting {
 pub trait StoreEvents: Send + Sync {
     /// Somebody should look for work: the first event after idleness, or the store has become half full.
     fn wake(&self);
-    /// The store is full: sinks that are not required make room.
-    fn relieve(&self);
+    /// Gives a run to every sink.
+    fn hand_out(&self, run: &Arc<Run>);
+    /// The store is full: sinks that are not required make room for this many bytes.
+    fn relieve(&self, bytes: usize);
 }
 
 /// The bounded store of accepted events.
@@ -156,6 +160,11 @@ impl Store {
             asleep: AtomicBool::new(false),
             events,
         }
+    }
+
+    /// Tells this store from others of the process.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The bound.
@@ -236,21 +245,31 @@ impl Store {
         patience: Patience<'_>,
         full_since: &mut Option<Instant>,
     ) -> Result<(), Refused> {
-        self.events.relieve();
-        self.wake();
-        if self.budget.used() + charge <= self.budget.capacity() {
-            return Ok(());
-        }
         let since = *full_since.get_or_insert_with(Instant::now);
-        let room = match patience {
-            Patience::None => false,
-            Patience::Progress(patience) => self.budget.wait_for_room(charge, since, patience),
-            Patience::UntilStopped(stop) => {
-                self.budget.wait_for_room(charge, Instant::now(), Duration::from_millis(100));
-                !stop.load(Ordering::Relaxed)
+        loop {
+            self.events.relieve(charge);
+            self.wake();
+            if self.budget.has_room(charge) {
+                return Ok(());
             }
-        };
-        if room { Ok(()) } else { Err(Refused::Full) }
+            let now = Instant::now();
+            let until = match patience {
+                Patience::None => return Err(Refused::Full),
+                Patience::Progress(patience) => {
+                    let waited = now.saturating_duration_since(self.budget.last_progress().max(since));
+                    match patience.checked_sub(waited).filter(|left| !left.is_zero()) {
+                        None => return Err(Refused::Full),
+                        Some(left) => now + left.min(LOOK_AGAIN),
+                    }
+                }
+                Patience::UntilStopped(stop) if stop.load(Ordering::Relaxed) => return Err(Refused::Full),
+                Patience::UntilStopped(_) => now + LOOK_AGAIN,
+            };
+            if lock(&self.registry).closed {
+                return Err(Refused::Closed);
+            }
+            self.budget.wait_for_room(charge, until);
+        }
     }
 
     /// Wakes whoever waits for events.
@@ -276,8 +295,8 @@ impl Store {
         waiting
     }
 
-    /// Makes one run of what waits, and hands it out; `false` when nothing waited.
-    pub fn collect(&self, hand_out: &mut dyn FnMut(&Arc<Run>)) -> bool {
+    /// Makes one run of what waits, and hands it to every sink; `false` when nothing waited.
+    pub fn collect(&self) -> bool {
         let mut position = lock(&self.order);
         let chunks = self.next_chunks();
         if chunks.is_empty() {
@@ -285,24 +304,15 @@ impl Store {
         }
         let run = self.make_run(chunks, *position);
         *position = run.behind();
-        hand_out(&run);
+        self.events.hand_out(&run);
         drop(position);
         self.pool.prepare_chunks();
         true
     }
 
-    /// Makes a run of this one record, behind everything recorded before, and hands it out. For sinks that are written
-    /// to in the caller.
-    pub fn record_alone(
-        &self,
-        record: Record<'_>,
-        line_len: usize,
-        patience: Patience<'_>,
-        hand_out: &mut dyn FnMut(&Arc<Run>),
-    ) -> Result<u64, Refused> {
-        self.record(record, line_len, patience)?;
-        while self.collect(hand_out) {}
-        Ok(*lock(&self.order))
+    /// Makes runs of everything that waits, and hands them to every sink.
+    pub fn collect_all(&self) {
+        while self.collect() {}
     }
 
     /// Takes all that was accepted before the call out of the slots; returns the position behind it.
@@ -372,7 +382,6 @@ impl Store {
     fn lose(&self, count: u64) {
         if count > 0 {
             self.tally.lose(count);
-            (0..self.sinks).for_each(|sink| self.tally.lose_at(sink, count));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The file sink: appends canonical lines to a file that others may move, and never leaves half a line in it.
 //!
-//! [`FileOptions`] is what `audit.toml` may say, [`Settings`] what it means, [`FileSink`] the sink. Underneath:
+//! [`FileOptions`] is what `audit.toml` may say, `settings` what it means, [`FileSink`] the sink. Underneath:
 //!
 //! ```text
 //! log_file   an open file and its end: opened, appended to, cut back to the last whole line

@@ -29,9 +29,10 @@ const ATTEMPTS: usize = 8;
 
 /// An open file and its end.
 pub struct LogFile {
-    file: Arc<File>,
-    lock: FileLock,
     turn: Option<Turn>,
+    // Dropped before the descriptor is closed: from then on another file may have the same inode.
+    lock: FileLock,
+    file: Arc<File>,
     kind: Kind,
     len: u64,
 }
@@ -83,7 +84,7 @@ impl LogFile {
                 }
                 Kind::Device => FileLock::none(&metadata, owner),
             };
-            let mut opened = Self { file: Arc::new(file), lock, turn: None, kind, len: 0 };
+            let mut opened = Self { turn: None, lock, file: Arc::new(file), kind, len: 0 };
             opened.begin_turn().map_err(|error| format!("{shown} cannot be locked: {error}"))?;
             if !fs::symlink_metadata(path).is_ok_and(|now| id_of(&now) == opened.lock.id()) {
                 continue;

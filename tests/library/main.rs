@@ -1,0 +1,6 @@
+//! The library as an application uses it, with real `.so` files; and the README's word.
+
+mod allocation;
+mod general_manager;
+mod process;
+mod readme;
