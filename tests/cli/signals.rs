@@ -186,3 +186,29 @@ fn a_standard_output_that_was_never_open_is_closed_and_not_a_silent_nowhere() {
     let stderr = dir.audit_host(&["run", "--log-level", "trace"]).input(EVENT).run_with("2>&-");
     assert_eq!((stderr.status, stderr.stdout.lines().count()), (0, 1), "{stderr:?}");
 }
+
+#[test]
+fn a_failed_sink_that_is_not_required_does_not_end_the_run() {
+    let file = r#"
+        [[audit_logger]]
+        name = "file"
+        class = "file.FileAuditLogger"
+        options = { path = "out.ndjson", flush_interval = 0.001 }
+    "#;
+    let print = PRINT.replace("[audit_logger]", "[[audit_logger]]\nrequired = false");
+    let dir = Dir::with(&format!("{print}{file}"));
+    let mut running = dir.audit_host(&["run"]).start();
+    running.stdout = None;
+    running.send(EVENT);
+    running.wait_for("standard output is closed");
+    // Between two answers everything is looked at that is looked at in turn.
+    for _ in 0..2 {
+        running.signal(Signal::USR1);
+        running.wait_for("audit-host: accepted=1 ");
+    }
+    running.send(EVENT);
+    running.stdin = None;
+    let ran = running.end();
+    assert_eq!((ran.status, count(ran.summary(), "accepted")), (1, 2), "{ran:?}");
+    assert_eq!(dir.lines("out.ndjson").len(), 2);
+}

@@ -14,7 +14,18 @@ Signals: SIGTERM and SIGINT stop reading, and drain within shutdown_timeout; a s
 sinks reopen their files. SIGUSR1 prints the summary line now.
 
 At the end of the input the sinks are waited for as long as they settle events; when nothing was settled for \
-shutdown_timeout, what is left is dead-lettered.";
+shutdown_timeout, what is left is dead-lettered.
+
+Rejected lines are kept in rejected_path as {\"input\", \"line\", \"reason\", \"text\"}, with the exact bytes as \"hex\" where a \
+line is not UTF-8.";
+
+const AFTER_REPLAY: &str = "\
+A dead letter is marked as replayed when its sink has delivered its event and made it durable. One that fails again stays \
+what it is. One replay runs at a time. A replay that is killed sends those again that were not marked yet, with the same \
+event_id.
+
+Exit status: 0 all were delivered; 1 some were not; 2 an id is unknown, or the configuration, a plugin or a sink cannot be \
+used, and nothing was sent.";
 
 /// Delivers permission audit events to sinks that are loaded at run time.
 #[derive(Debug, Parser)]
@@ -114,6 +125,7 @@ pub enum DeadLetters {
     /// Show one dead letter, with its event
     Show(Show),
     /// Send dead letters again, each to its own sink only, and mark those that were delivered
+    #[command(after_long_help = AFTER_REPLAY)]
     Replay(Replay),
 }
 

@@ -47,11 +47,15 @@ impl Pipeline {
         self.accept(Record::Event(event), patience)
     }
 
-    /// Accepts an event or a canonical line; returns when it is accepted (with `use_worker = false`: delivered).
+    /// Accepts an event or a canonical line; returns when it is accepted (with `use_worker = false`: delivered). One that
+    /// is not accepted counts as rejected, unless the caller was told to stop while it waited.
     pub fn accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
         let accepted = self.try_accept(record, patience);
-        if accepted.as_ref().is_err_and(|error| !matches!(error, RecordError::Undelivered(_))) {
-            self.tally.reject();
+        let was_stopped = matches!(patience, Patience::UntilStopped(_));
+        match &accepted {
+            Ok(()) | Err(RecordError::Undelivered(_)) => {}
+            Err(RecordError::Full { .. }) if was_stopped => {}
+            Err(_) => self.tally.reject(),
         }
         accepted
     }
