@@ -2,5 +2,7 @@
 
 mod allocation;
 mod general_manager;
+mod hanging;
+mod odd_events;
 mod process;
 mod readme;
