@@ -54,5 +54,5 @@ fn event_ids(lines: &[String]) -> Vec<String> {
 
 /// A folder in which `run` writes to a file.
 fn file_dir() -> Dir {
-    Dir::new(FILE)
+    Dir::with(FILE)
 }

@@ -1,5 +1,5 @@
 //! The program `audit-host`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod cli;
 

@@ -36,14 +36,6 @@ fn event() -> PermissionAuditEvent {
         .metadata(Metadata::from_json(metadata).expect("an object"))
 }
 
-const CONFIG: &str = r#"
-[audit_logger]
-class = "file.FileAuditLogger"
-[audit_logger.options]
-path = "audit.ndjson"
-fsync = "never"
-"#;
-
 /// Something to record into, however its sink came here.
 trait Recorder: Sync {
     fn record(&self, event: &PermissionAuditEvent);
@@ -79,7 +71,8 @@ impl Recorder for Pipeline {
 
 /// The file sink, loaded as a `.so` as a deployment does it.
 fn loaded(dir: &Dir) -> Box<dyn Recorder> {
-    let config = Config::load(&dir.path("audit.toml")).expect("a good configuration");
+    let text = "[audit_logger]\nclass = \"file.FileAuditLogger\"\n[audit_logger.options]\npath = \"audit.ndjson\"\nfsync = \"never\"\n";
+    let config = Config::load(&dir.write("audit.toml", text)).expect("a good configuration");
     Box::new(Logger::open(config, &Loading::default()).expect("the sink opens"))
 }
 
@@ -115,7 +108,7 @@ fn linked_in(dir: &Dir) -> Box<dyn Recorder> {
 
 /// Records a run's events and closes; returns how long that took. All lines are looked at afterwards.
 fn end_to_end(open: fn(&Dir) -> Box<dyn Recorder>, producers: u64) -> Duration {
-    let dir = Dir::new(CONFIG);
+    let dir = Dir::new();
     let recorder = open(&dir);
     let event = event();
     let started = Instant::now();
@@ -150,7 +143,7 @@ fn check_lines(path: &Path, event: &PermissionAuditEvent) -> u64 {
 fn record(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("record");
     group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
-    let dir = Dir::new(CONFIG);
+    let dir = Dir::new();
     let recorder = loaded(&dir);
     let event = event();
     group.bench_function("file .so, one producer", |bencher| {

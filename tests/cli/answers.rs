@@ -16,7 +16,8 @@ fn check_answers_and_opens_nothing() {
 
 #[test]
 fn check_with_probe_opens_probes_and_closes() {
-    let dir = Dir::new("audit_logger.class = \"test.Recording\"\naudit_logger.options.path = \"out.ndjson\"");
+    let dir =
+        Dir::with("audit_logger.class = \"test.Recording\"\naudit_logger.options.path = \"out.ndjson\"");
     let ran = dir.audit_host(&["check", "--probe", "--format", "json"]).run();
     assert_eq!(ran.status, 0, "{ran:?}");
     assert!(ran.json()["sinks"][0]["probe"]["answered"]["seconds_left"].is_number(), "{ran:?}");
@@ -77,7 +78,7 @@ fn plugins_inspect_of_a_refused_file_is_status_2() {
 #[test]
 fn a_file_that_is_not_the_pinned_one_is_refused() {
     let pins = format!("[plugins]\nsha256 = {{ \"libaudit_sink_print.so\" = \"{}\" }}\n", "0".repeat(64));
-    let dir = Dir::new(&format!("{FILE}{pins}"));
+    let dir = Dir::with(&format!("{FILE}{pins}"));
     let ran = dir.audit_host(&["plugins", "inspect", "plugins/libaudit_sink_print.so"]).run();
     assert_eq!(ran.status, 2, "{ran:?}");
     assert!(ran.stderr.contains(&"0".repeat(64)), "{ran:?}");
@@ -86,7 +87,7 @@ fn a_file_that_is_not_the_pinned_one_is_refused() {
 #[test]
 fn the_schema_is_one_of_json_schema() {
     for arguments in [&["schema"][..], &["schema", "--format", "json"]] {
-        let ran = Dir::new("").audit_host(arguments).run();
+        let ran = Dir::with("").audit_host(arguments).run();
         assert_eq!(ran.status, 0);
         assert!(ran.json()["properties"]["audit_logger"].is_object());
     }
@@ -94,7 +95,7 @@ fn the_schema_is_one_of_json_schema() {
 
 #[test]
 fn completions_and_manual_know_every_command() {
-    let dir = Dir::new("");
+    let dir = Dir::with("");
     for arguments in
         [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]]
     {
@@ -117,7 +118,7 @@ fn a_reader_that_has_read_enough_is_no_failure() {
 
 #[test]
 fn a_failed_check_says_in_json_where_the_mistake_stands() {
-    let dir = Dir::new("[bufer]\n\n[delivery]\nretry_max = true\n");
+    let dir = Dir::with("[bufer]\n\n[delivery]\nretry_max = true\n");
     let ran = dir.audit_host(&["check", "--format", "json"]).run();
     assert_eq!(ran.status, 2);
     let mistakes = ran.json()["mistakes"].clone();

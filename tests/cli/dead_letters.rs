@@ -23,7 +23,7 @@ fn configuration(poison: &str) -> String {
 
 /// A folder in which `bad` has refused two of three events.
 fn dir_with_two_letters() -> Dir {
-    let dir = Dir::new(&configuration("delete"));
+    let dir = Dir::with(&configuration("delete"));
     let events =
         ["read", "delete", "delete"].map(|action| format!("{{\"action\":\"{action}\",\"granted\":true}}\n"));
     let ran = dir.audit_host(&["run"]).input(events.concat()).run();
@@ -139,7 +139,7 @@ fn a_letter_that_fails_again_stays_and_is_status_1() {
 
 #[test]
 fn of_several_letters_only_those_delivered_are_marked() {
-    let dir = Dir::new(&configuration("true"));
+    let dir = Dir::with(&configuration("true"));
     let events = ["read", "delete"].map(|action| format!("{{\"action\":\"{action}\",\"granted\":true}}\n"));
     dir.audit_host(&["run"]).input(events.concat()).run();
     let letters = listed(&dir);
@@ -194,7 +194,7 @@ fn two_replays_do_not_run_at_once() {
 
 #[test]
 fn without_dead_letters_every_command_has_an_answer() {
-    let dir = Dir::new(&configuration("nothing"));
+    let dir = Dir::with(&configuration("nothing"));
     assert_eq!(listed(&dir).len(), 0);
     let ran = dead_letters(&dir, &["replay"]);
     assert_eq!((ran.status, ran.stdout.as_str()), (0, "replayed 0 dead letters, 0 were not delivered\n"));

@@ -19,7 +19,7 @@ fn assert_unusable(dir: &Dir, expected: &[&str]) {
 
 #[test]
 fn without_a_logger_nothing_runs() {
-    assert_unusable(&Dir::new("[buffer]\n"), &["audit.toml configures no audit logger"]);
+    assert_unusable(&Dir::with("[buffer]\n"), &["audit.toml configures no audit logger"]);
 }
 
 #[test]
@@ -31,21 +31,21 @@ fn without_a_configuration_nothing_runs() {
 
 #[test]
 fn a_mistake_is_shown_where_it_stands() {
-    let dir = Dir::new("audit_logger = \"print.PrintAuditLogger\"\n[bufer]\n");
+    let dir = Dir::with("audit_logger = \"print.PrintAuditLogger\"\n[bufer]\n");
     assert_unusable(&dir, &["audit-host: audit.toml:2:2: ", "buffer"]);
 }
 
 #[test]
 fn an_unknown_class_is_answered_with_the_nearest() {
     assert_unusable(
-        &Dir::new("audit_logger = \"file.FileLogger\""),
+        &Dir::with("audit_logger = \"file.FileLogger\""),
         &["audit.toml:1:", "file.FileAuditLogger"],
     );
 }
 
 #[test]
 fn an_option_that_the_sink_does_not_know_is_shown_where_it_stands() {
-    let dir = Dir::new(&FILE.replace("path =", "pahT = 1, path ="));
+    let dir = Dir::with(&FILE.replace("path =", "pahT = 1, path ="));
     assert_unusable(&dir, &["audit.toml:4:", "pahT"]);
 }
 
@@ -58,7 +58,7 @@ fn a_plugin_that_others_may_write_is_refused_with_the_chmod() {
 
 #[test]
 fn a_sink_that_cannot_be_opened_is_status_2_for_run_and_for_a_probe() {
-    let dir = Dir::new("audit_logger.class = \"test.Panicking\"\naudit_logger.options.in = \"open\"");
+    let dir = Dir::with("audit_logger.class = \"test.Panicking\"\naudit_logger.options.in = \"open\"");
     assert_eq!(dir.audit_host(&["check"]).run().status, 0);
     for arguments in [&["run"][..], &["check", "--probe"]] {
         let ran = dir.audit_host(arguments).input(EVENT).run();
@@ -77,7 +77,7 @@ fn a_plugin_folder_of_the_command_line_must_exist() {
 
 #[test]
 fn plugin_folders_of_the_command_line_come_before_those_of_the_file() {
-    let dir = Dir::new(PRINT);
+    let dir = Dir::with(PRINT);
     std::fs::create_dir(dir.path("other")).expect("a folder");
     set_mode(&dir.path("other"), 0o755);
     std::fs::copy(dir.path("plugins/libaudit_sink_print.so"), dir.path("other/mine.so")).expect("copied");
@@ -89,7 +89,7 @@ fn plugin_folders_of_the_command_line_come_before_those_of_the_file() {
 
 #[test]
 fn the_configuration_is_found_by_option_then_by_variable() {
-    let dir = Dir::new("not toml");
+    let dir = Dir::with("not toml");
     dir.write("good.toml", FILE);
     assert_eq!(dir.audit_host(&["check"]).run().status, 2);
     assert_eq!(dir.audit_host(&["check"]).env("AUDIT_CONFIG", "good.toml").run().status, 0);
@@ -101,7 +101,7 @@ fn the_configuration_is_found_by_option_then_by_variable() {
 
 #[test]
 fn secrets_are_masked_wherever_they_may_show() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         audit_logger.class = "test.Failing"
         audit_logger.options = { answers = [{ kind = "permanent", reason = "no entry with ${PASSWORD}" }] }
@@ -124,7 +124,7 @@ fn secrets_are_masked_wherever_they_may_show() {
 
 #[test]
 fn a_secret_in_a_name_is_masked_in_summary_log_and_answer() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         [[audit_logger]]
         name = "to ${HOST}"

@@ -62,7 +62,7 @@ fn an_input_that_cannot_be_read_later_is_status_1_and_the_next_one_is_read() {
 
 #[test]
 fn an_event_is_delivered_while_standard_input_stays_open() {
-    let dir = Dir::new(PRINT);
+    let dir = Dir::with(PRINT);
     let mut running = dir.audit_host(&["run"]).start();
     running.send(EVENT);
     assert!(running.read_line().contains("\"action\":\"read\""));
@@ -75,7 +75,7 @@ fn an_event_is_delivered_while_standard_input_stays_open() {
 
 #[test]
 fn a_pipe_that_nobody_writes_to_yet_is_waited_for() {
-    let dir = Dir::new(PRINT);
+    let dir = Dir::with(PRINT);
     let fifo = dir.path("events");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
     dir.write("first.ndjson", EVENT);
@@ -108,4 +108,20 @@ fn a_time_without_offset_needs_assume_utc() {
     let ran = dir.audit_host(&["run", "--assume-utc"]).input(line).run();
     assert_eq!((ran.status, count(ran.summary(), "delivered")), (0, 1));
     assert!(dir.read("out.ndjson").contains("2026-11-24T02:42:00.000000+00:00"));
+}
+
+#[test]
+fn sinks_without_a_worker_take_the_same_lines() {
+    let dir = Dir::with(
+        r#"
+        audit_logger.class = "test.Failing"
+        audit_logger.options = { path = "out.ndjson", poison = "delete", use_worker = false }
+        "#,
+    );
+    let ran =
+        dir.audit_host(&["run"]).input(format!("{EVENT}{}{EVENT}", EVENT.replace("read", "delete"))).run();
+    let summary = ran.summary();
+    assert_eq!((ran.status, count(summary, "accepted"), count(summary, "delivered")), (1, 3, 2), "{ran:?}");
+    assert_eq!((count(summary, "dead_lettered"), count(summary, "rejected")), (1, 0), "{ran:?}");
+    assert_eq!(dir.lines("out.ndjson").len(), 2);
 }

@@ -65,7 +65,7 @@ fn bytes_that_are_no_text_are_kept_exactly() {
 
 #[test]
 fn an_event_over_the_limit_is_rejected_with_size_and_limit() {
-    let dir = Dir::new(&format!("{FILE}\n[buffer]\nmax_event_bytes = 1000\n"));
+    let dir = Dir::with(&format!("{FILE}\n[buffer]\nmax_event_bytes = 1000\n"));
     let event =
         |len| format!("{{\"action\":\"read\",\"granted\":true,\"manager\":\"{}\"}}\n", "m".repeat(len));
     let ran = dir.audit_host(&["run"]).input([event(10), event(2000), event(100_000)].concat()).run();
@@ -80,7 +80,7 @@ fn an_event_over_the_limit_is_rejected_with_size_and_limit() {
 
 #[test]
 fn a_full_store_rejects_lines_only_where_it_is_told_to_fail() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         audit_logger.class = "test.Hanging"
         audit_logger.options = { in = "write", release = "never" }
@@ -99,7 +99,7 @@ fn a_full_store_rejects_lines_only_where_it_is_told_to_fail() {
 
 #[test]
 fn a_file_that_cannot_be_written_is_said_once_and_the_run_goes_on() {
-    let dir = Dir::new(&format!("{FILE}\n[delivery]\nrejected_path = \"plugins\"\n"));
+    let dir = Dir::with(&format!("{FILE}\n[delivery]\nrejected_path = \"plugins\"\n"));
     let ran = dir.audit_host(&["run"]).input(format!("x\ny\n{EVENT}")).run();
     assert_eq!(ran.stderr.matches("rejected lines cannot be kept").count(), 1, "{ran:?}");
     assert_eq!((count(ran.summary(), "rejected"), count(ran.summary(), "delivered")), (2, 1));

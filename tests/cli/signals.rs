@@ -20,7 +20,7 @@ options = { in = "write", release = "never" }
 #[test]
 fn a_signal_stops_reading_and_all_that_was_accepted_is_delivered() {
     for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
-        let dir = Dir::new(PRINT);
+        let dir = Dir::with(PRINT);
         let mut running = dir.audit_host(&["run"]).start();
         // The second line is never finished.
         running.send(&format!("{EVENT}{{\"action\":"));
@@ -40,7 +40,7 @@ fn a_signal_stops_reading_and_all_that_was_accepted_is_delivered() {
 #[test]
 fn a_signal_ends_the_wait_for_a_full_store_and_nothing_counts_as_rejected() {
     let settings = "[buffer]\ncapacity_bytes = 65536\n[delivery]\nshutdown_timeout = 0.2\n";
-    let dir = Dir::new(&format!("{PRINT_AND_HANG}{settings}"));
+    let dir = Dir::with(&format!("{PRINT_AND_HANG}{settings}"));
     let mut running = dir.audit_host(&["run", "--summary", "json", &real_events()]).start();
     running.read_line();
     running.signal(Signal::TERM);
@@ -57,7 +57,7 @@ fn a_signal_ends_the_wait_for_a_full_store_and_nothing_counts_as_rejected() {
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     for (second, status) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let dir = Dir::new(&format!("{PRINT_AND_HANG}\n[delivery]\nshutdown_timeout = 600\n"));
+        let dir = Dir::with(&format!("{PRINT_AND_HANG}\n[delivery]\nshutdown_timeout = 600\n"));
         let mut running = dir.audit_host(&["run"]).start();
         running.send(EVENT);
         running.read_line();
@@ -70,7 +70,7 @@ fn a_second_signal_ends_the_process_at_once() {
 
 #[test]
 fn a_signal_bounds_the_drain_at_the_end_of_the_input() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         [[audit_logger]]
         name = "print"
@@ -99,7 +99,7 @@ fn a_signal_bounds_the_drain_at_the_end_of_the_input() {
 
 #[test]
 fn sighup_makes_sinks_reopen_and_the_run_goes_on() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         [[audit_logger]]
         name = "print"
@@ -128,7 +128,7 @@ fn sighup_makes_sinks_reopen_and_the_run_goes_on() {
 
 #[test]
 fn sigusr1_prints_the_summary_now() {
-    let dir = Dir::new(PRINT);
+    let dir = Dir::with(PRINT);
     let mut running = dir.audit_host(&["run"]).start();
     running.send(EVENT);
     running.read_line();
@@ -146,7 +146,7 @@ fn sigusr1_prints_the_summary_now() {
 
 #[test]
 fn a_closed_standard_output_ends_the_run() {
-    let dir = Dir::new(PRINT);
+    let dir = Dir::with(PRINT);
     let mut running = dir.audit_host(&["run"]).start();
     running.send(EVENT);
     running.read_line();
@@ -162,7 +162,7 @@ fn a_closed_standard_output_ends_the_run() {
 
 #[test]
 fn a_closed_standard_output_ends_the_reading_of_a_large_file() {
-    let dir = Dir::new(&format!("{PRINT}\n[buffer]\ncapacity_bytes = 65536\n"));
+    let dir = Dir::with(&format!("{PRINT}\n[buffer]\ncapacity_bytes = 65536\n"));
     let many = dir.path("many.ndjson");
     let events = std::fs::read(real_events()).expect("the real events");
     std::fs::write(&many, events.repeat(40)).expect("written");
@@ -174,4 +174,41 @@ fn a_closed_standard_output_ends_the_reading_of_a_large_file() {
     assert_eq!(count(ran.summary(), "lost"), 0);
     let given_up = count(ran.summary(), "accepted") - count(ran.summary(), "delivered");
     assert_eq!(given_up, count(ran.summary(), "dead_lettered"), "{}", ran.summary());
+}
+
+#[test]
+fn a_standard_output_that_was_never_open_is_closed_and_not_a_silent_nowhere() {
+    let dir = Dir::with(PRINT);
+    let ran = dir.audit_host(&["run"]).input(EVENT).run_with(">&-");
+    assert_eq!((ran.status, count(ran.summary(), "delivered")), (1, 0), "{ran:?}");
+    let ran = dir.audit_host(&["run"]).input(EVENT).run_with(">/dev/null");
+    assert_eq!((ran.status, count(ran.summary(), "delivered")), (0, 1), "{ran:?}");
+    let stderr = dir.audit_host(&["run", "--log-level", "trace"]).input(EVENT).run_with("2>&-");
+    assert_eq!((stderr.status, stderr.stdout.lines().count()), (0, 1), "{stderr:?}");
+}
+
+#[test]
+fn a_failed_sink_that_is_not_required_does_not_end_the_run() {
+    let file = r#"
+        [[audit_logger]]
+        name = "file"
+        class = "file.FileAuditLogger"
+        options = { path = "out.ndjson", flush_interval = 0.001 }
+    "#;
+    let print = PRINT.replace("[audit_logger]", "[[audit_logger]]\nrequired = false");
+    let dir = Dir::with(&format!("{print}{file}"));
+    let mut running = dir.audit_host(&["run"]).start();
+    running.stdout = None;
+    running.send(EVENT);
+    running.wait_for("standard output is closed");
+    // Between two answers everything is looked at that is looked at in turn.
+    for _ in 0..2 {
+        running.signal(Signal::USR1);
+        running.wait_for("audit-host: accepted=1 ");
+    }
+    running.send(EVENT);
+    running.stdin = None;
+    let ran = running.end();
+    assert_eq!((ran.status, count(ran.summary(), "accepted")), (1, 2), "{ran:?}");
+    assert_eq!(dir.lines("out.ndjson").len(), 2);
 }

@@ -30,7 +30,7 @@ fn json_summary_says_the_same_in_one_object() {
 
 #[test]
 fn json_summary_of_several_sinks_has_a_table_by_name() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         [[audit_logger]]
         name = "good"
@@ -52,7 +52,7 @@ fn json_summary_of_several_sinks_has_a_table_by_name() {
 
 #[test]
 fn retries_and_dead_letters_are_counted_and_dead_letters_are_status_1() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         audit_logger.class = "test.Failing"
         audit_logger.options = { path = "out.ndjson", answers = [{ kind = "retryable", times = 2 }], poison = "delete" }
@@ -71,7 +71,7 @@ fn retries_and_dead_letters_are_counted_and_dead_letters_are_status_1() {
 
 #[test]
 fn a_slow_sink_is_waited_for_beyond_shutdown_timeout_as_long_as_it_delivers() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         audit_logger.class = "test.Recording"
         audit_logger.options = { path = "out.ndjson", delay_ms = 60, batch_size = 1 }
@@ -84,7 +84,7 @@ fn a_slow_sink_is_waited_for_beyond_shutdown_timeout_as_long_as_it_delivers() {
 
 #[test]
 fn a_sink_that_delivers_nothing_is_given_up_on_after_shutdown_timeout() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         audit_logger.class = "test.Hanging"
         audit_logger.options = { in = "write", release = "never" }
@@ -98,14 +98,14 @@ fn a_sink_that_delivers_nothing_is_given_up_on_after_shutdown_timeout() {
 
 #[test]
 fn a_sink_whose_flush_fails_is_status_1() {
-    let dir = Dir::new("audit_logger.class = \"test.Panicking\"\naudit_logger.options.in = \"flush\"");
+    let dir = Dir::with("audit_logger.class = \"test.Panicking\"\naudit_logger.options.in = \"flush\"");
     let ran = dir.audit_host(&["run"]).input(EVENT).run();
     assert_eq!((ran.status, count(ran.summary(), "delivered")), (1, 1), "{ran:?}");
 }
 
 #[test]
 fn what_a_sink_that_is_not_required_drops_is_status_1() {
-    let dir = Dir::new(
+    let dir = Dir::with(
         r#"
         [[audit_logger]]
         name = "good"
@@ -132,7 +132,7 @@ fn what_a_sink_that_is_not_required_drops_is_status_1() {
 
 #[test]
 fn a_log_in_json_makes_every_line_of_standard_error_json() {
-    let dir = Dir::new(FILE);
+    let dir = Dir::with(FILE);
     let arguments = ["run", "--log-format", "json", "--log-level", "trace", "--summary", "json"];
     let ran = dir.audit_host(&arguments).input("{\u{1b}[2J\u{9b}}\n").run();
     assert!(ran.stderr.contains("rejected"), "{ran:?}");

@@ -58,6 +58,18 @@ impl Program {
         self
     }
 
+    /// Runs it to its end by a shell, so that `redirections` can close what a parent process cannot.
+    pub fn run_with(mut self, redirections: &str) -> Ran {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirections}")).arg(self.command.get_program());
+        shell.args(self.command.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+            .env_remove("AUDIT_CONFIG")
+            .current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
+        self.command = shell;
+        self.run()
+    }
+
     /// Runs it to its end.
     pub fn run(self) -> Ran {
         let input = self.input.clone();

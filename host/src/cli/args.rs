@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use tracing_subscriber::filter::LevelFilter;
 
 const AFTER_RUN: &str = "\
@@ -14,7 +14,18 @@ Signals: SIGTERM and SIGINT stop reading, and drain within shutdown_timeout; a s
 sinks reopen their files. SIGUSR1 prints the summary line now.
 
 At the end of the input the sinks are waited for as long as they settle events; when nothing was settled for \
-shutdown_timeout, what is left is dead-lettered.";
+shutdown_timeout, what is left is dead-lettered.
+
+Rejected lines are kept in rejected_path as {\"input\", \"line\", \"reason\", \"text\"}, with the exact bytes as \"hex\" where a \
+line is not UTF-8.";
+
+const AFTER_REPLAY: &str = "\
+A dead letter is marked as replayed when its sink has delivered its event and made it durable. One that fails again stays \
+what it is. One replay runs at a time. A replay that is killed sends those again that were not marked yet, with the same \
+event_id.
+
+Exit status: 0 all were delivered; 1 some were not; 2 an id is unknown, or the configuration, a plugin or a sink cannot be \
+used, and nothing was sent.";
 
 /// Delivers permission audit events to sinks that are loaded at run time.
 #[derive(Debug, Parser)]
@@ -31,10 +42,10 @@ pub struct Arguments {
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The configuration [default: $AUDIT_CONFIG, else ./audit.toml]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
     /// A folder of plugins, searched before those of the configuration; may be given several times
-    #[arg(long = "plugin-dir", global = true, value_name = "DIR")]
+    #[arg(long = "plugin-dir", global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub plugin_dirs: Vec<PathBuf>,
     /// What is logged on standard error
     #[arg(long, global = true, value_enum, value_name = "LEVEL", default_value_t = LogLevel::Info)]
@@ -68,7 +79,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Run {
     /// Files of events; `-` is standard input, which is also read where no file is named
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
     /// Take times without a UTC offset as UTC
     #[arg(long)]
@@ -101,6 +112,7 @@ pub enum Plugins {
 #[derive(Debug, Args)]
 pub struct Inspect {
     /// The plugin
+    #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     #[command(flatten)]
     pub answer: Answer,
@@ -113,6 +125,7 @@ pub enum DeadLetters {
     /// Show one dead letter, with its event
     Show(Show),
     /// Send dead letters again, each to its own sink only, and mark those that were delivered
+    #[command(after_long_help = AFTER_REPLAY)]
     Replay(Replay),
 }
 

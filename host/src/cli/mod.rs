@@ -11,6 +11,8 @@ mod answer;
 mod args;
 mod attendant;
 mod check;
+#[allow(unsafe_code, reason = "it runs before `main`")]
+mod closed_streams;
 mod completions;
 mod console;
 mod dead_letters;
@@ -45,7 +47,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let console = Console::new(arguments.global.log_format);
     log::set_up(&console, arguments.global.log_level);
-    let exit = dispatch(arguments, &console).unwrap_or_else(|failure| {
+    let done = closed_streams::break_closed_streams().and_then(|()| dispatch(arguments, &console));
+    let exit = done.unwrap_or_else(|failure| {
         console.fail(&failure);
         Exit::Unusable
     });

@@ -105,7 +105,11 @@ impl<'a> Plugin<'a> {
             path: candidate.path().display().to_string(),
             verdict: if reason.is_none() { Verdict::Ok } else { Verdict::Refused },
             reason,
-            sha256: candidate.sha256().ok().map(|sha256| sha256.to_string()),
+            // Of what is no plugin nobody needs it, and it may be large.
+            sha256: candidate
+                .manifest()
+                .and_then(|_| candidate.sha256().ok())
+                .map(|sha256| sha256.to_string()),
             pinned: candidate.pin().is_some(),
             manifest: candidate.manifest(),
         }

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use crate::config::DeliverySettings;
 
-/// Exponential delays with jitter: between half and all of `initial * 2^(failures-1)`, at most `max`.
+/// Longer than anything lasts, and short enough that it can be added to any moment.
+pub const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// A sink that fails at once is not tried more often than this.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Exponential delays with jitter: between half and all of `initial * 2^(failures-1)`, at most `max`, never zero.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     initial: Duration,
@@ -15,7 +20,8 @@ pub struct Backoff {
 impl Backoff {
     /// Delays as these settings say; `seed` spreads those who started together.
     pub fn new(settings: &DeliverySettings, seed: u64) -> Self {
-        Self { initial: settings.retry_initial, max: settings.retry_max, random: seed | 1 }
+        let (initial, max) = (settings.retry_initial.min(LONGEST), settings.retry_max.min(LONGEST));
+        Self { initial, max, random: seed | 1 }
     }
 
     /// The delay after this many failures (1 or more) in a row.
@@ -27,7 +33,7 @@ impl Backoff {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         let fraction = (self.random >> 11) as f64 / (1_u64 << 53) as f64;
-        Duration::from_secs_f64(full * (0.5 + fraction / 2.0))
+        Duration::from_secs_f64(full * (0.5 + fraction / 2.0)).max(SHORTEST)
     }
 }
 
@@ -44,5 +50,17 @@ mod tests {
             let delay = backoff.delay(failures).as_secs_f64();
             assert!((full / 2.0..=full).contains(&delay), "{failures}: {delay}");
         }
+    }
+
+    #[test]
+    fn a_delay_is_never_zero_and_no_setting_is_too_long() {
+        let zero = DeliverySettings { retry_initial: Duration::ZERO, ..DeliverySettings::default() };
+        assert_eq!(Backoff::new(&zero, 7).delay(5), SHORTEST);
+        let longest = DeliverySettings {
+            retry_initial: Duration::MAX,
+            retry_max: Duration::MAX,
+            ..DeliverySettings::default()
+        };
+        assert!(Backoff::new(&longest, 7).delay(u32::MAX) <= LONGEST);
     }
 }

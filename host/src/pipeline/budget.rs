@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The bound of the store, in bytes.
 #[derive(Debug)]
@@ -82,19 +82,25 @@ impl Budget {
         *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// Waits until there may be room for this many bytes; `false` when `patience` has passed since the later of the
-    /// last progress and `since`.
-    pub fn wait_for_room(&self, bytes: usize, since: Instant, patience: Duration) -> bool {
-        let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if self.used() + bytes <= self.capacity {
-                return true;
+    /// When a sink settled something last.
+    pub fn last_progress(&self) -> Instant {
+        *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this many bytes fit.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.used().checked_add(bytes).is_some_and(|sum| sum <= self.capacity)
+    }
+
+    /// Waits until there may be room for this many bytes, until then at most.
+    pub fn wait_for_room(&self, bytes: usize, until: Instant) {
+        let mut guard = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.has_room(bytes) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
             }
-            let waited = last.max(since).elapsed();
-            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
-                return false;
-            };
-            last = self.room.wait_timeout(last, left).unwrap_or_else(PoisonError::into_inner).0;
+            guard = self.room.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -138,6 +144,8 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -157,16 +165,20 @@ mod tests {
         let charge = Charge::of(&budget, 60);
         let waiter = {
             let budget = budget.clone();
-            std::thread::spawn(move || budget.wait_for_room(50, Instant::now(), Duration::from_secs(60)))
+            let until = Instant::now() + Duration::from_secs(600);
+            std::thread::spawn(move || budget.wait_for_room(50, until))
         };
         drop(charge);
-        assert!(waiter.join().unwrap());
+        waiter.join().unwrap();
+        assert!(budget.has_room(50));
     }
 
     #[test]
-    fn waiting_ends_when_nothing_moves() {
+    fn waiting_ends_when_its_time_is_over() {
         let budget = Budget::new(10);
         budget.take(10);
-        assert!(!budget.wait_for_room(1, Instant::now(), Duration::from_millis(5)));
+        budget.wait_for_room(1, Instant::now());
+        assert!(!budget.has_room(1));
+        assert!(!budget.has_room(usize::MAX));
     }
 }

@@ -69,14 +69,34 @@ impl Tally {
         }
     }
 
-    /// Counts events that their last sink has settled.
+    /// Counts events that came to this.
     pub fn add(&self, outcome: Outcome, count: u64) {
-        let counter = match outcome {
+        if count > 0 {
+            self.counter(outcome).fetch_add(count, Ordering::AcqRel);
+        }
+    }
+
+    /// Counts an event under what it has come to, and no longer under what it had come to before. That is only ever
+    /// from delivered to dropped to dead-lettered to lost, and [`Tally::counts`] reads in the opposite order: no
+    /// snapshot has an event twice.
+    pub fn reclassify(&self, before: Option<Outcome>, after: Option<Outcome>) {
+        if before != after {
+            if let Some(before) = before {
+                self.counter(before).fetch_sub(1, Ordering::AcqRel);
+            }
+            if let Some(after) = after {
+                self.counter(after).fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    fn counter(&self, outcome: Outcome) -> &AtomicU64 {
+        match outcome {
             Outcome::Delivered => &self.delivered,
             Outcome::DeadLettered => &self.dead_lettered,
             Outcome::Dropped => &self.dropped,
-        };
-        counter.fetch_add(count, Ordering::AcqRel);
+            Outcome::Lost => &self.lost,
+        }
     }
 
     /// Counts an event that was never accepted.
@@ -84,13 +104,14 @@ impl Tally {
         self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts events that are nowhere.
+    /// Counts events that no sink ever got.
     pub fn lose(&self, count: u64) {
-        self.lost.fetch_add(count, Ordering::AcqRel);
+        self.add(Outcome::Lost, count);
+        (0..self.lost_at.len()).for_each(|sink| self.lose_at(sink, count));
         tracing::error!(count, "accepted events were lost: this is a defect of audit-host, please report it");
     }
 
-    /// Counts events that one sink never settled.
+    /// Counts events that one sink lost.
     pub fn lose_at(&self, sink: usize, count: u64) {
         self.lost_at[sink].fetch_add(count, Ordering::AcqRel);
     }
@@ -107,13 +128,10 @@ impl Tally {
 
     /// The totals; `accepted`, `retried` and `in_flight` are for the caller to fill in, `accepted` last.
     pub fn counts(&self) -> Counts {
-        Counts {
-            delivered: self.delivered.load(Ordering::Acquire),
-            dead_lettered: self.dead_lettered.load(Ordering::Acquire),
-            dropped: self.dropped.load(Ordering::Acquire),
-            lost: self.lost.load(Ordering::Acquire),
-            rejected: self.rejected(),
-            ..Counts::default()
-        }
+        let lost = self.lost.load(Ordering::Acquire);
+        let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
+        let dropped = self.dropped.load(Ordering::Acquire);
+        let delivered = self.delivered.load(Ordering::Acquire);
+        Counts { delivered, dead_lettered, dropped, lost, rejected: self.rejected(), ..Counts::default() }
     }
 }

@@ -1,7 +1,9 @@
 //! The sinks of a store: each gets every run.
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
+use super::delivery::Delivery;
 use super::run::Run;
 use super::sink_state::SinkState;
 use super::store::{Store, StoreEvents};
@@ -24,11 +26,6 @@ impl Fanout {
         let _ = self.members.set(Members { store: Arc::downgrade(store), sinks });
     }
 
-    /// Gives a run to every sink.
-    pub fn push(&self, run: &Arc<Run>) {
-        self.each(|sink| sink.push(run));
-    }
-
     fn each(&self, mut act: impl FnMut(&Arc<SinkState>)) {
         for sink in self.members.get().iter().flat_map(|members| &members.sinks) {
             if let Some(sink) = sink.upgrade() {
@@ -46,33 +43,38 @@ impl StoreEvents for FanoutEvents {
         self.0.each(|sink| sink.lock().notify_work(sink));
     }
 
-    fn relieve(&self) {
+    fn hand_out(&self, run: &Arc<Run>) {
+        self.0.each(|sink| sink.push(run));
+    }
+
+    fn relieve(&self, bytes: usize) {
         let Some(members) = self.0.members.get() else { return };
         let Some(store) = members.store.upgrade() else { return };
-        let mut optional = Vec::new();
-        self.0.each(|sink| {
-            if !sink.settings.required {
-                optional.push(sink.clone());
-            }
-        });
+        let sinks: Vec<_> = members.sinks.iter().filter_map(Weak::upgrade).collect();
+        let (required, optional): (Vec<_>, Vec<_>) =
+            sinks.into_iter().partition(|sink| sink.settings.required);
         if optional.is_empty() {
             return;
         }
         // Also when all the sinks hang, somebody has to turn chunks into runs, which can be dropped.
-        while store.collect(&mut |run| self.0.push(run)) {}
+        store.collect_all();
         let budget = store.budget();
-        let room = budget.capacity() - budget.capacity() / 8;
-        for sink in optional {
-            let mut state = sink.lock();
-            let dropped = state.delivery.drop_waiting(&mut || budget.used() <= room);
-            if dropped > 0 {
-                tracing::warn!(
-                    sink = sink.settings.name,
-                    dropped,
-                    "the store is full: the sink is not required, and dropped what it had not taken"
-                );
-                state.notify_settled(&sink);
-            }
+        // Some more than is needed, so that not every event comes here.
+        let spare = bytes.max(budget.capacity() / 8);
+        // What a required sink still needs would take as much room without the others.
+        let droppable = |run: &Run| required.iter().all(|sink| run.is_settled_at(sink.index));
+        while !budget.has_room(spare) {
+            let oldest = |sink: &Arc<SinkState>| {
+                let state = sink.lock();
+                state.delivery.oldest_waiting().filter(|run| droppable(run)).map(Run::behind)
+            };
+            let Some(behind) = optional.iter().filter_map(oldest).min() else { break };
+            optional.iter().for_each(|sink| sink.drop_waiting(|delivery| delivery.drop_before(behind)));
+        }
+        if !budget.has_room(bytes) {
+            let now = Instant::now();
+            let drop_in_flight = |delivery: &mut Delivery| delivery.drop_in_flight(now, &droppable);
+            optional.iter().for_each(|sink| sink.drop_waiting(drop_in_flight));
         }
     }
 }

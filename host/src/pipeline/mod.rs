@@ -7,17 +7,21 @@
 //!
 //! It knows no library, no dlopen and no ABI: a sink is a [`SinkInstance`], and a [`SinkFactory`] opens one.
 
+mod abandon;
 mod backoff;
 mod budget;
+mod call;
 mod counters;
 pub mod dead_letters;
 mod delivery;
-mod direct;
 mod error;
 mod fanout;
+mod flush_requests;
+mod offering;
 mod piece;
 mod pool;
 mod report;
+mod request;
 mod run;
 mod sink;
 mod sink_host;
@@ -25,9 +29,10 @@ mod sink_state;
 mod slot;
 mod store;
 mod supervisor;
-mod worker;
-
+#[cfg(test)]
+mod tests;
 mod whole;
+mod worker;
 
 pub use counters::Counts;
 pub use error::{FromCallback, OpenError, RecordError};

@@ -60,6 +60,35 @@ impl Piece {
         self.spans.first().map_or(u64::MAX, Span::position)
     }
 
+    /// Position behind the last event.
+    pub fn behind(&self) -> u64 {
+        self.spans.last().map_or(0, |span| span.position() + span.len() as u64)
+    }
+
+    /// Whether both have failed alike, so that they may be offered together.
+    pub fn has_same_past(&self, other: &Piece) -> bool {
+        let past = |piece: &Piece| (piece.failures, piece.attempts, piece.doubt);
+        self.isolation == Isolation::None && other.isolation == Isolation::None && past(self) == past(other)
+    }
+
+    /// Goes on as one piece with `next`.
+    pub fn take_in(&mut self, next: Piece) {
+        self.spans.extend(next.spans);
+        self.reason = next.reason;
+    }
+
+    /// The stretches of events without a gap between them, each as a piece.
+    pub fn into_stretches(mut self) -> Vec<Piece> {
+        let mut stretches: Vec<Piece> = Vec::new();
+        for span in std::mem::take(&mut self.spans) {
+            match stretches.last_mut().filter(|last| last.behind() == span.position()) {
+                Some(last) => last.spans.push(span),
+                None => stretches.push(Piece { spans: vec![span], ..self.bare() }),
+            }
+        }
+        stretches
+    }
+
     /// The spans of the events from `start` to `end`, counted within the piece.
     pub fn slice(&self, start: usize, end: usize) -> Vec<Span> {
         let mut spans = Vec::new();

@@ -23,11 +23,14 @@ pub enum Outcome {
     DeadLettered,
     /// It was given up by a sink that is not required.
     Dropped,
+    /// It was given up, and could not be kept as a dead letter.
+    Lost,
 }
 
-const DEAD: u8 = 0x80;
-const DROPPED: u8 = 0x40;
-const LEFT: u8 = 0x3f;
+const LOST: u8 = 0x80;
+const DEAD: u8 = 0x40;
+const DROPPED: u8 = 0x20;
+const LEFT: u8 = 0x1f;
 
 /// Most sinks that one store serves.
 pub const MAX_SINKS: usize = LEFT as usize;
@@ -137,60 +140,101 @@ impl Run {
         self.charge.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether this sink has settled all of it.
+    pub fn is_settled_at(&self, sink: usize) -> bool {
+        self.unsettled[sink].load(Ordering::Acquire) == 0
+    }
+
     /// Notes what became of the events from `start` to `end` at a sink. The caller settles each event once.
     pub fn settle(&self, sink: usize, start: u32, end: u32, outcome: Outcome) {
         let count = end - start;
+        if outcome == Outcome::Lost {
+            self.tally.lose_at(sink, u64::from(count));
+        }
         if self.outcomes.is_empty() {
             self.tally.add(outcome, u64::from(count));
         } else {
-            let bit = match outcome {
-                Outcome::Delivered => 0,
-                Outcome::DeadLettered => DEAD,
-                Outcome::Dropped => DROPPED,
-            };
+            let mut delivered = 0;
             for state in &self.outcomes[start as usize..end as usize] {
-                if bit != 0 {
-                    state.fetch_or(bit, Ordering::Relaxed);
-                }
-                let before = state.fetch_sub(1, Ordering::AcqRel);
-                if before & LEFT == 1 {
-                    self.tally.add(combined(before), 1);
+                let before = match outcome {
+                    Outcome::Delivered => state.fetch_sub(1, Ordering::AcqRel),
+                    Outcome::DeadLettered => mark(state, DEAD),
+                    Outcome::Dropped => mark(state, DROPPED),
+                    Outcome::Lost => mark(state, LOST),
+                };
+                let after = state_after(before, outcome);
+                match (class(before), class(after)) {
+                    (None, Some(Outcome::Delivered)) => delivered += 1,
+                    (before, after) => self.tally.reclassify(before, after),
                 }
             }
+            self.tally.add(Outcome::Delivered, delivered);
         }
-        if self.unsettled[sink].fetch_sub(count, Ordering::AcqRel) == count
-            && self.open_sinks.fetch_sub(1, Ordering::AcqRel) == 1
-        {
+        let before = self.unsettled[sink].fetch_sub(count, Ordering::AcqRel);
+        debug_assert!(before >= count, "events were settled twice");
+        if before == count && self.open_sinks.fetch_sub(1, Ordering::AcqRel) == 1 {
             drop(self.charge.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
 
-/// Dead-lettered if any sink gave it up, else dropped if any dropped it, else delivered.
-fn combined(state: u8) -> Outcome {
-    if state & DEAD != 0 {
-        Outcome::DeadLettered
+/// Takes one sink off, and notes that it gave the event up.
+fn mark(state: &AtomicU8, bit: u8) -> u8 {
+    state
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| Some((state | bit) - 1))
+        .unwrap_or_else(|state| state)
+}
+
+fn state_after(before: u8, outcome: Outcome) -> u8 {
+    let bit = match outcome {
+        Outcome::Delivered => 0,
+        Outcome::DeadLettered => DEAD,
+        Outcome::Dropped => DROPPED,
+        Outcome::Lost => LOST,
+    };
+    (before | bit).wrapping_sub(1)
+}
+
+/// What counts in the totals: lost if any sink lost it, else dead-lettered if any gave it up, else dropped if any
+/// dropped it, else delivered if all have it.
+fn class(state: u8) -> Option<Outcome> {
+    if state & LOST != 0 {
+        Some(Outcome::Lost)
+    } else if state & DEAD != 0 {
+        Some(Outcome::DeadLettered)
     } else if state & DROPPED != 0 {
-        Outcome::Dropped
+        Some(Outcome::Dropped)
+    } else if state & LEFT == 0 {
+        Some(Outcome::Delivered)
     } else {
-        Outcome::Delivered
+        None
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
+        let mut lost = 0;
         for (sink, unsettled) in self.unsettled.iter_mut().enumerate() {
-            let lost = u64::from(*unsettled.get_mut());
-            if lost > 0 {
-                self.tally.lose_at(sink, lost);
-                if self.outcomes.is_empty() {
-                    self.tally.lose(lost);
+            let unsettled = u64::from(*unsettled.get_mut());
+            self.tally.lose_at(sink, unsettled);
+            lost = lost.max(unsettled);
+        }
+        if lost > 0 && self.outcomes.is_empty() {
+            self.tally.add(Outcome::Lost, lost);
+        } else if lost > 0 {
+            for state in &mut self.outcomes {
+                let state = *state.get_mut();
+                if state & LEFT != 0 {
+                    self.tally.reclassify(class(state), Some(Outcome::Lost));
                 }
             }
         }
-        let lost = self.outcomes.iter().filter(|state| state.load(Ordering::Acquire) & LEFT != 0).count();
         if lost > 0 {
-            self.tally.lose(lost as u64);
+            let (first, behind) = (self.first, self.behind);
+            tracing::error!(
+                "{lost} of the events {first}..{behind} were never settled and are lost: \
+                 this is a defect of audit-host, please report it"
+            );
         }
         self.pool.put_run(std::mem::take(&mut self.lines), std::mem::take(&mut self.entries));
     }

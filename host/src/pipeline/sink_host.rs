@@ -43,8 +43,11 @@ impl HostServices for SinkHost {
         let mut state = sink.lock();
         if state.epoch == self.epoch {
             let now = Instant::now();
+            let before = state.delivery.settled();
             state.delivery.acknowledge(acknowledgement, now);
-            sink.store.budget().note_progress(now);
+            if state.delivery.settled() != before {
+                sink.store.budget().note_progress(now);
+            }
             state.notify_work(&sink);
             state.notify_settled(&sink);
         }
@@ -52,14 +55,15 @@ impl HostServices for SinkHost {
 
     fn report(&self, report: &Value) {
         let Some(sink) = self.sink.upgrade() else { return };
+        let report = sink.masked_value(report);
         let mut state = sink.lock();
         if state.epoch == self.epoch {
-            if let Some(wanted) =
-                report["ack_timeout"].as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok())
-            {
-                state.delivery.raise_ack_timeout(wanted);
+            // What `ack_timeout` is too short for, such as a delivery timeout of its own, the sink says itself.
+            let timeout = report["ack_timeout"].as_f64().map(Duration::try_from_secs_f64);
+            if let Some(Ok(timeout)) = timeout {
+                state.delivery.raise_ack_timeout(timeout);
             }
-            state.report = Some(report.clone());
+            state.report = Some(report);
         }
     }
 

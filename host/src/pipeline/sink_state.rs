@@ -1,28 +1,31 @@
 //! One sink: its delivery state, and who waits for it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use audit_plugin_api::serde_json::Value;
 use audit_plugin_api::{Deadline, SinkError};
 
+use super::backoff::LONGEST;
+use super::call::{Call, CallKind};
 use super::dead_letters::DeadLetters;
-use super::delivery::{Delivery, Doomed, POLL};
-use super::direct::DirectSlot;
-use super::fanout::Fanout;
+use super::delivery::{Delivery, POLL};
+use super::flush_requests::FlushRequests;
+use super::request::{Ask, Request};
 use super::run::Run;
-use super::sink::{SinkFactory, SinkInstance};
+use super::sink::SinkFactory;
 use super::store::{Store, Waiting};
-use super::worker::{Turn, Worker};
+use super::supervisor::Watch;
+use super::worker::Turn;
 use crate::config::{DeliverySettings, Secrets, SinkSettings};
 
-/// Abandoned calls after which a sink is failed.
-const ABANDONED_CALLS: u32 = 3;
+/// Most inspections whose latest reply is kept.
+const REPLIES: usize = 64;
 
-/// One sink: its delivery state, and who waits for it.
-pub struct SinkState {
+/// What a sink state is made of.
+pub struct SinkParts {
     /// Which of the sinks of the store it is.
     pub index: usize,
     /// Its settings.
@@ -33,17 +36,31 @@ pub struct SinkState {
     pub timing: DeliverySettings,
     /// Where its events come from.
     pub store: Arc<Store>,
-    /// The sinks of the store.
-    pub fanout: Arc<Fanout>,
     /// Where its events go that are given up.
     pub dead_letters: Arc<DeadLetters>,
     /// What must not be shown.
     pub secrets: Secrets,
-    /// With `use_worker = false`: where the worker waits for whoever records.
-    pub direct: Option<DirectSlot>,
+    /// Watches its calls.
+    pub watch: Weak<Watch>,
+}
+
+/// One sink: its delivery state, and who waits for it.
+pub struct SinkState {
+    parts: SinkParts,
     state: Mutex<State>,
     work: Condvar,
     settled: Condvar,
+    /// How often the worker looked for something to do.
+    #[cfg(test)]
+    pub turns: std::sync::atomic::AtomicU64,
+}
+
+impl std::ops::Deref for SinkState {
+    type Target = SinkParts;
+
+    fn deref(&self) -> &SinkParts {
+        &self.parts
+    }
 }
 
 /// What changes.
@@ -58,31 +75,27 @@ pub struct State {
     pub phase: Phase,
     /// Requests that wait for the worker.
     pub requests: VecDeque<Request>,
+    /// How many requests there were.
+    pub requested: u64,
     /// The latest reply to each inspection.
     pub replies: HashMap<String, (Instant, Value)>,
     /// What the sink reported last.
     pub report: Option<Value>,
-    /// Failures of its flush, with the position up to which it was asked.
-    pub flush_failures: Vec<(u64, String)>,
+    /// Who waits for its flush.
+    pub flushes: FlushRequests,
+    /// Why its latest flush failed.
+    pub flush_failure: Option<String>,
+    /// By when it should be closed.
+    pub close_deadline: Option<Instant>,
     /// Why its close failed.
     pub close_failure: Option<String>,
     /// Why an event was given up last.
     pub last_doom: Option<String>,
-    abandoned: u32,
+    /// How many calls were abandoned.
+    pub abandoned: u32,
     work_count: u64,
     worker_waits: bool,
     settled_waiters: usize,
-}
-
-/// A call into the sink.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
-    /// Which.
-    pub what: &'static str,
-    /// When it is abandoned.
-    pub deadline: Instant,
-    /// How long it may take.
-    pub limit: Duration,
 }
 
 /// Whether a sink works.
@@ -102,73 +115,22 @@ pub struct Idle {
     work_count: u64,
 }
 
-impl Idle {
-    /// At most until then.
-    pub fn at_most(mut self, deadline: Instant) -> Self {
-        self.until = Some(self.until.map_or(deadline, |until| until.min(deadline)));
-        self
-    }
-}
-
-/// A request to the sink's instance, carried out between other calls.
-pub enum Request {
-    /// A question.
-    Inspect(String, SyncSender<Result<Value, SinkError>>),
-    /// An order.
-    Control(Value, SyncSender<Result<Value, SinkError>>),
-}
-
-impl Request {
-    /// Puts it to the instance.
-    pub fn ask(&self, instance: &mut dyn SinkInstance, deadline: Deadline) -> Result<Value, SinkError> {
-        match self {
-            Request::Inspect(request, _) => instance.inspect(request),
-            Request::Control(request, _) => instance.control(request, deadline),
-        }
-    }
-
-    /// Sends the reply; whoever asked may be gone.
-    pub fn reply(&self, reply: Result<Value, SinkError>) {
-        let (Request::Inspect(_, sender) | Request::Control(_, sender)) = self;
-        let _ = sender.try_send(reply);
-    }
-}
-
-/// What a sink state is made of.
-pub struct SinkParts {
-    /// Which of the sinks of the store it is.
-    pub index: usize,
-    /// Its settings.
-    pub settings: SinkSettings,
-    /// Opens its instances.
-    pub factory: Arc<dyn SinkFactory>,
-    /// Time limits.
-    pub timing: DeliverySettings,
-    /// Where its events come from.
-    pub store: Arc<Store>,
-    /// The sinks of the store.
-    pub fanout: Arc<Fanout>,
-    /// Where its events go that are given up.
-    pub dead_letters: Arc<DeadLetters>,
-    /// What must not be shown.
-    pub secrets: Secrets,
-}
-
 impl SinkState {
     /// A sink that is not open yet.
     pub fn new(parts: SinkParts) -> Self {
-        let SinkParts { index, settings, factory, timing, store, fanout, dead_letters, secrets } = parts;
-        let seed = Instant::now().elapsed().as_nanos() as u64
-            ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let seed = RandomState::new().hash_one(parts.index);
         let state = State {
-            delivery: Delivery::new(index, settings.clone(), &timing, seed),
+            delivery: Delivery::new(parts.index, parts.settings.clone(), &parts.timing, seed),
             epoch: 0,
             call: None,
             phase: Phase::Running,
             requests: VecDeque::new(),
+            requested: 0,
             replies: HashMap::new(),
             report: None,
-            flush_failures: Vec::new(),
+            flushes: FlushRequests::default(),
+            flush_failure: None,
+            close_deadline: None,
             close_failure: None,
             last_doom: None,
             abandoned: 0,
@@ -176,21 +138,13 @@ impl SinkState {
             worker_waits: false,
             settled_waiters: 0,
         };
-        let direct = (!settings.use_worker).then(DirectSlot::default);
-        let (state, work, settled) = (Mutex::new(state), Condvar::new(), Condvar::new());
         Self {
-            index,
-            settings,
-            factory,
-            timing,
-            store,
-            fanout,
-            dead_letters,
-            secrets,
-            direct,
-            state,
-            work,
-            settled,
+            parts,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            settled: Condvar::new(),
+            #[cfg(test)]
+            turns: Default::default(),
         }
     }
 
@@ -199,20 +153,32 @@ impl SinkState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a run out of the store, for all sinks.
-    pub fn collect(&self) {
-        self.store.collect(&mut |run| self.fanout.push(run));
-    }
-
     /// A run for this sink.
-    pub fn push(self: &Arc<Self>, run: &Arc<Run>) {
+    pub fn push(&self, run: &Arc<Run>) {
         let mut state = self.lock();
         state.delivery.push(run.clone());
         if state.phase == Phase::Failed && !self.settings.required {
-            state.delivery.drop_waiting(&mut || false);
+            state.delivery.drop_before(u64::MAX);
             state.notify_settled(self);
         }
         state.notify_work(self);
+    }
+
+    /// Has events dropped, which this sink is not required to deliver.
+    pub fn drop_waiting(&self, drop: impl FnOnce(&mut Delivery)) {
+        let mut state = self.lock();
+        let before = state.delivery.given_up();
+        drop(&mut state.delivery);
+        let dropped = state.delivery.given_up() - before;
+        if dropped > 0 {
+            state.notify_settled(self);
+            std::mem::drop(state);
+            tracing::warn!(
+                sink = self.settings.name,
+                dropped,
+                "the store is full: the sink is not required, and dropped what it had not taken"
+            );
+        }
     }
 
     /// Decides how to wait. The store is told to wake this worker only if it has nothing that the worker knows of.
@@ -234,11 +200,10 @@ impl SinkState {
             state = match idle.until {
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
-                    let Some(left) =
-                        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-                    else {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
                         break;
-                    };
+                    }
                     self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -253,110 +218,32 @@ impl SinkState {
             if done(&state) {
                 return true;
             }
-            let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-            else {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return false;
-            };
+            }
             state.settled_waiters += 1;
             state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             state.settled_waiters -= 1;
         }
     }
 
-    /// Writes dead letters; what cannot be written stays, and is tried again.
-    pub fn bury(self: &Arc<Self>, doomed: Vec<Doomed>) {
-        let written = self.dead_letters.write(&self.settings.name, &self.settings.class, &doomed);
-        let mut state = self.lock();
-        let now = Instant::now();
-        match written {
-            Ok(()) => {
-                let events: usize = doomed.iter().map(|doomed| doomed.piece.len()).sum();
-                let reason = doomed.last().map(|doomed| doomed.piece.reason.clone()).unwrap_or_default();
-                tracing::error!(
-                    sink = self.settings.name,
-                    events,
-                    dead_letters = %self.dead_letters.path().display(),
-                    "events were given up and dead-lettered: {reason}"
-                );
-                state.delivery.buried(&doomed, Vec::new(), now);
-                state.last_doom = Some(reason);
-                self.store.budget().note_progress(now);
+    /// Notes that a call into the sink begins; returns when it is abandoned.
+    pub fn begin_call(&self, state: &mut State, kind: CallKind) -> Deadline {
+        let timing = &self.timing;
+        let limit = match kind {
+            CallKind::Open => timing.open_timeout,
+            CallKind::Write | CallKind::Request | CallKind::Drop => timing.write_timeout,
+            CallKind::Flush(_) | CallKind::Nudge | CallKind::Close => {
+                timing.write_timeout.max(timing.shutdown_timeout)
             }
-            Err(error) => {
-                tracing::error!(
-                    sink = self.settings.name,
-                    "dead letters cannot be written to {}: {error}; the events stay queued",
-                    self.dead_letters.path().display()
-                );
-                state.delivery.buried(&[], doomed, now);
-            }
+        };
+        let deadline = Deadline::after(limit.min(LONGEST));
+        state.call = Some(Call { kind, deadline: deadline.instant(), limit });
+        if let Some(watch) = self.watch.upgrade() {
+            watch.notice();
         }
-        state.notify_settled(self);
-    }
-
-    /// Abandons a call that has passed its deadline; returns when to look again.
-    pub fn supervise(self: &Arc<Self>, now: Instant) -> Option<Instant> {
-        let mut state = self.lock();
-        let call = state.call?;
-        if call.deadline > now {
-            return Some(call.deadline);
-        }
-        let reason =
-            format!("{} did not return within {} s and was abandoned", call.what, call.limit.as_secs_f64());
-        tracing::error!(sink = self.settings.name, "{reason}");
-        self.abandon(&mut state, &reason, now);
-        state.abandoned += 1;
-        if call.what == "close" {
-            state.close_failure = Some(reason);
-            state.phase = Phase::Closed;
-        } else if state.abandoned >= ABANDONED_CALLS {
-            self.fail(&mut state);
-        } else {
-            if call.what == "flush" {
-                let target = state.delivery.flush_target();
-                state.flush_failures.push((target, reason));
-            }
-            let worker = Worker::reopening(self.clone(), state.epoch);
-            if let Err(error) = self.start(worker) {
-                tracing::error!(sink = self.settings.name, "no thread for the sink's new worker: {error}");
-                self.fail(&mut state);
-            }
-        }
-        state.notify_settled(self);
-        None
-    }
-
-    /// Leaks the call that is going on, with its thread and instance.
-    pub fn abandon(&self, state: &mut State, reason: &str, now: Instant) {
-        state.epoch += 1;
-        state.call = None;
-        state.delivery.abandoned(reason, now);
-        state.notify_work(self);
-    }
-
-    fn fail(&self, state: &mut State) {
-        state.phase = Phase::Failed;
-        for request in state.requests.drain(..) {
-            request.reply(Err(SinkError::permanent("the sink is failed")));
-        }
-        tracing::error!(
-            sink = self.settings.name,
-            "the sink is failed: {ABANDONED_CALLS} of its calls were abandoned; it gets nothing more until the logger is opened anew"
-        );
-        if !self.settings.required {
-            state.delivery.drop_waiting(&mut || false);
-        }
-    }
-
-    /// Lets a worker work: in a thread of its own, or for whoever records next.
-    pub fn start(self: &Arc<Self>, worker: Worker) -> std::io::Result<()> {
-        match &self.direct {
-            Some(slot) => slot.put(worker),
-            None => {
-                std::thread::Builder::new().name("audit-sink".into()).spawn(move || worker.run())?;
-            }
-        }
-        Ok(())
+        deadline
     }
 
     /// The error, without what must not be shown.
@@ -365,13 +252,30 @@ impl SinkState {
         error
     }
 
-    /// Says in the log that a batch failed.
-    pub fn log_failure(&self, error: &SinkError, events: usize) {
-        tracing::warn!(sink = self.settings.name, events, kind = ?error.kind, "the sink refused a batch: {error}");
+    /// The value, without what must not be shown.
+    pub fn masked_value(&self, value: &Value) -> Value {
+        let mask = |text: &str| self.secrets.mask(text).into_owned();
+        match value {
+            Value::String(text) => mask(text).into(),
+            Value::Array(values) => values.iter().map(|value| self.masked_value(value)).collect(),
+            Value::Object(map) => {
+                let masked = map.iter().map(|(key, value)| (mask(key), self.masked_value(value)));
+                Value::Object(masked.collect())
+            }
+            _ => value.clone(),
+        }
     }
 }
 
 impl State {
+    /// The reason, and what the sink reported as its last error: why an acknowledgement never came.
+    pub fn with_last_error(&self, reason: &str) -> String {
+        match self.report.as_ref().and_then(|report| report["last_error"].as_str()) {
+            Some(error) => format!("{reason}; the sink's last error: {error}"),
+            None => reason.to_owned(),
+        }
+    }
+
     /// Wakes the worker, if it waits.
     pub fn notify_work(&mut self, sink: &SinkState) {
         self.work_count += 1;
@@ -389,8 +293,32 @@ impl State {
 
     /// Keeps the reply to an inspection, for when the sink is busy.
     pub fn remember(&mut self, request: &Request, reply: &Result<Value, SinkError>) {
-        if let (Request::Inspect(request, _), Ok(value)) = (request, reply) {
+        if let (Ask::Inspect(request), Ok(value)) = (&request.what, reply) {
+            if self.replies.len() >= REPLIES {
+                self.replies.clear();
+            }
             self.replies.insert(request.clone(), (Instant::now(), value.clone()));
         }
     }
+
+    /// The sink gets nothing more: nobody is to wait for it.
+    pub fn end(&mut self, phase: Phase, why: &str) {
+        self.phase = phase;
+        for request in self.requests.drain(..) {
+            request.reply(Err(SinkError::permanent(why)));
+        }
+        let failure = self.flush_failure.clone().unwrap_or_else(|| why.to_owned());
+        self.flushes.answer(u64::MAX, &Err(failure));
+    }
+
+    /// What a callback may be told as its deadline: not later than anybody waits for it.
+    pub fn patience(&self, call: Deadline, waits_until: Option<Instant>) -> Deadline {
+        let earliest = waits_until.into_iter().chain(self.close_deadline).min();
+        earliest.map_or(call, |moment| call.min(Deadline::at(moment)))
+    }
+}
+
+/// A duration as the configuration writes it.
+pub fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
 }

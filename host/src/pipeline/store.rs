@@ -29,6 +29,8 @@ pub const ENTRY_BYTES: usize = size_of::<RawEvent>() + 8;
 
 const CHUNK_BYTES: usize = 64 << 10;
 const RUN_BYTES: usize = 256 << 10;
+/// How often a recorder that waits for room has the sinks that are not required make some.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What is recorded.
 #[derive(Clone, Copy)]
@@ -48,12 +50,40 @@ impl Record<'_> {
         }
     }
 
-    pub(super) fn frame_len(&self) -> usize {
+    /// What it takes in the store: as a line with its entry, and before that as a frame.
+    pub(super) fn charge(&self) -> usize {
+        charge(self.line_len(), self.frame_len())
+    }
+
+    /// About what it takes, for less effort: nearly always at least as much.
+    fn likely_charge(&self) -> usize {
+        /// The keys and punctuation of a line, beyond what its frame has.
+        const KEYS_BYTES: usize = 280;
+        self.frame_len() + KEYS_BYTES + ENTRY_BYTES
+    }
+
+    /// Whether its line, without newline, has more bytes than this.
+    pub(super) fn is_larger_than(&self, bytes: usize) -> bool {
+        /// A byte of text is at most six in the line (`\u00xx`).
+        const MOST_OF_A_BYTE: usize = 6;
+        const MOST_OF_KEYS: usize = 512;
+        match self {
+            Record::Event(_) if self.frame_len() * MOST_OF_A_BYTE + MOST_OF_KEYS <= bytes => false,
+            _ => self.line_len() > bytes,
+        }
+    }
+
+    fn frame_len(&self) -> usize {
         match self {
             Record::Event(event) => frame::frame_len(event),
             Record::Line(line, _) => frame::line_frame_len(line),
         }
     }
+}
+
+/// What an event with a line (without newline) and a frame of these lengths takes in the store.
+pub(super) fn charge(line_len: usize, frame_len: usize) -> usize {
+    (line_len + 1 + ENTRY_BYTES).max(frame_len)
 }
 
 /// What to do while the store is full.
@@ -96,8 +126,10 @@ impl Waiting {
 pub trait StoreEvents: Send + Sync {
     /// Somebody should look for work: the first event after idleness, or the store has become half full.
     fn wake(&self);
-    /// The store is full: sinks that are not required make room.
-    fn relieve(&self);
+    /// Gives a run to every sink.
+    fn hand_out(&self, run: &Arc<Run>);
+    /// The store is full: sinks that are not required make room for this many bytes.
+    fn relieve(&self, bytes: usize);
 }
 
 /// The bounded store of accepted events.
@@ -111,13 +143,20 @@ pub struct Store {
     pool: Arc<Pool>,
     tally: Arc<Tally>,
     registry: Mutex<Registry>,
-    pending: Mutex<VecDeque<Chunk>>,
+    pending: Mutex<Pending>,
     /// Position of the next event in the order of the store; held while a run is made and handed out.
     order: Mutex<u64>,
     next_sequence: AtomicU64,
     /// Whether somebody waits for the next event. Set before the slots are looked at, read under a slot's lock.
     asleep: AtomicBool,
     events: Box<dyn StoreEvents>,
+}
+
+/// Chunks that were taken out of their slots. The first is about the oldest.
+#[derive(Default)]
+struct Pending {
+    chunks: VecDeque<Chunk>,
+    events: u64,
 }
 
 #[derive(Default)]
@@ -158,6 +197,11 @@ impl Store {
         }
     }
 
+    /// Tells this store from others of the process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The bound.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
@@ -170,43 +214,39 @@ impl Store {
     }
 
     /// Accepts an event, or says why not.
-    pub fn record(&self, record: Record<'_>, line_len: usize, patience: Patience<'_>) -> Result<(), Refused> {
-        self.with_slot(|slot| self.record_into(slot, record, line_len, patience))
+    pub fn record(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
+        self.with_slot(|slot| self.record_into(slot, record, patience))
     }
 
-    fn record_into(
-        &self,
-        slot: &Slot,
-        record: Record<'_>,
-        line_len: usize,
-        patience: Patience<'_>,
-    ) -> Result<(), Refused> {
-        let frame_len = record.frame_len();
-        let charge = (line_len + 1 + ENTRY_BYTES).max(frame_len);
-        let started = match record {
+    fn record_into(&self, slot: &Slot, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
+        let timestamp = match record {
             Record::Event(event) => event.timestamp.unwrap_or_else(Timestamp::now),
             Record::Line(_, entry) => Timestamp::from_micros(entry.timestamp),
         };
+        let mut needed = record.likely_charge();
         let mut half_full = false;
         let mut full_since = None;
         let wake = loop {
             let mut writer = slot.writer().map_err(|Closed| Refused::Closed)?;
-            if !writer.has_room(charge) {
+            if !writer.has_room(needed) {
                 writer.seal();
-                match self.lease(charge, frame_len) {
+                match self.lease(needed) {
                     Some((chunk, taken)) => {
                         half_full |= taken == Taken::HalfFull;
                         writer.begin(chunk);
                     }
                     None => {
                         drop(writer);
-                        self.wait_for_room(charge, patience, &mut full_since)?;
+                        needed = record.charge();
+                        self.wait_for_room(needed, patience, &mut full_since)?;
                         continue;
                     }
                 }
             }
-            writer.push(record, started, charge, &self.next_sequence);
-            break self.asleep.load(Ordering::Relaxed);
+            match writer.push(record, timestamp, &self.next_sequence) {
+                Ok(()) => break self.asleep.load(Ordering::Relaxed),
+                Err(charge) => needed = charge,
+            }
         };
         if wake || half_full || self.wake_every_event {
             self.wake();
@@ -214,20 +254,18 @@ impl Store {
         Ok(())
     }
 
-    fn lease(&self, charge: usize, frame_len: usize) -> Option<(Chunk, Taken)> {
+    fn lease(&self, charge: usize) -> Option<(Chunk, Taken)> {
         if charge <= self.chunk_bytes {
             let taken = self.budget.take(self.chunk_bytes);
             if taken != Taken::No {
-                return Some((
-                    Chunk::new(self.pool.chunk(), Charge::of(&self.budget, self.chunk_bytes)),
-                    taken,
-                ));
+                let lease = Charge::of(&self.budget, self.chunk_bytes);
+                return Some((Chunk::new(self.pool.chunk(), lease), taken));
             }
         }
-        // Near the bound, and for a large event: a chunk of just the size that this one needs.
+        // Near the bound, and for a large event: a chunk of just the size that this one needs. A frame is no larger.
         let taken = self.budget.take(charge);
         (taken != Taken::No)
-            .then(|| (Chunk::new(Vec::with_capacity(frame_len), Charge::of(&self.budget, charge)), taken))
+            .then(|| (Chunk::new(Vec::with_capacity(charge), Charge::of(&self.budget, charge)), taken))
     }
 
     fn wait_for_room(
@@ -236,21 +274,31 @@ impl Store {
         patience: Patience<'_>,
         full_since: &mut Option<Instant>,
     ) -> Result<(), Refused> {
-        self.events.relieve();
-        self.wake();
-        if self.budget.used() + charge <= self.budget.capacity() {
-            return Ok(());
-        }
         let since = *full_since.get_or_insert_with(Instant::now);
-        let room = match patience {
-            Patience::None => false,
-            Patience::Progress(patience) => self.budget.wait_for_room(charge, since, patience),
-            Patience::UntilStopped(stop) => {
-                self.budget.wait_for_room(charge, Instant::now(), Duration::from_millis(100));
-                !stop.load(Ordering::Relaxed)
+        loop {
+            self.events.relieve(charge);
+            self.wake();
+            if self.budget.has_room(charge) {
+                return Ok(());
             }
-        };
-        if room { Ok(()) } else { Err(Refused::Full) }
+            let now = Instant::now();
+            let until = match patience {
+                Patience::None => return Err(Refused::Full),
+                Patience::Progress(patience) => {
+                    let waited = now.saturating_duration_since(self.budget.last_progress().max(since));
+                    match patience.checked_sub(waited).filter(|left| !left.is_zero()) {
+                        None => return Err(Refused::Full),
+                        Some(left) => now + left.min(LOOK_AGAIN),
+                    }
+                }
+                Patience::UntilStopped(stop) if stop.load(Ordering::Relaxed) => return Err(Refused::Full),
+                Patience::UntilStopped(_) => now + LOOK_AGAIN,
+            };
+            if lock(&self.registry).closed {
+                return Err(Refused::Closed);
+            }
+            self.budget.wait_for_room(charge, until);
+        }
     }
 
     /// Wakes whoever waits for events.
@@ -267,17 +315,18 @@ impl Store {
     /// What waits and is in no run yet.
     pub fn waiting(&self) -> Waiting {
         let mut waiting = Waiting::default();
-        for slot in &lock(&self.registry).slots {
-            slot.look(|events, oldest| waiting.add(events, oldest));
+        for (events, oldest) in lock(&self.registry).slots.iter().filter_map(|slot| slot.waiting()) {
+            waiting.add(events as usize, oldest);
         }
-        for chunk in lock(&self.pending).iter() {
-            waiting.add(chunk.events() as usize, chunk.oldest());
+        let pending = lock(&self.pending);
+        if let Some(chunk) = pending.chunks.front() {
+            waiting.add(pending.events as usize, chunk.oldest());
         }
         waiting
     }
 
-    /// Makes one run of what waits, and hands it out; `false` when nothing waited.
-    pub fn collect(&self, hand_out: &mut dyn FnMut(&Arc<Run>)) -> bool {
+    /// Makes one run of what waits, and hands it to every sink; `false` when nothing waited.
+    pub fn collect(&self) -> bool {
         let mut position = lock(&self.order);
         let chunks = self.next_chunks();
         if chunks.is_empty() {
@@ -285,31 +334,22 @@ impl Store {
         }
         let run = self.make_run(chunks, *position);
         *position = run.behind();
-        hand_out(&run);
+        self.events.hand_out(&run);
         drop(position);
         self.pool.prepare_chunks();
         true
     }
 
-    /// Makes a run of this one record, behind everything recorded before, and hands it out. For sinks that are written
-    /// to in the caller.
-    pub fn record_alone(
-        &self,
-        record: Record<'_>,
-        line_len: usize,
-        patience: Patience<'_>,
-        hand_out: &mut dyn FnMut(&Arc<Run>),
-    ) -> Result<u64, Refused> {
-        self.record(record, line_len, patience)?;
-        while self.collect(hand_out) {}
-        Ok(*lock(&self.order))
+    /// Makes runs of everything that waits, and hands them to every sink.
+    pub fn collect_all(&self) {
+        while self.collect() {}
     }
 
     /// Takes all that was accepted before the call out of the slots; returns the position behind it.
     pub fn seal(&self) -> u64 {
         let position = lock(&self.order);
         self.take_slots();
-        *position + lock(&self.pending).iter().map(|chunk| u64::from(chunk.events())).sum::<u64>()
+        *position + lock(&self.pending).events
     }
 
     /// Accepts nothing more.
@@ -327,13 +367,14 @@ impl Store {
         let mut pending = lock(&self.pending);
         let mut chunks = Vec::new();
         let mut bytes = 0;
-        while let Some(chunk) = pending.front() {
+        while let Some(chunk) = pending.chunks.front() {
             bytes += chunk.charged();
             if bytes > self.run_bytes && !chunks.is_empty() {
                 break;
             }
-            chunks.extend(pending.pop_front());
+            chunks.extend(pending.chunks.pop_front());
         }
+        pending.events -= chunks.iter().map(|chunk| u64::from(chunk.events())).sum::<u64>();
         chunks
     }
 
@@ -342,7 +383,10 @@ impl Store {
         let mut pending = lock(&self.pending);
         let mut ended = 0;
         registry.slots.retain(|slot| {
-            let taken = slot.take(&mut pending, &mut |lost| self.lose(lost));
+            let before = pending.chunks.len();
+            let taken = slot.take(&mut pending.chunks, &mut |lost| self.lose(lost));
+            pending.events +=
+                pending.chunks.range(before..).map(|chunk| u64::from(chunk.events())).sum::<u64>();
             ended += taken.ended_with.unwrap_or(0);
             taken.ended_with.is_none()
         });
@@ -372,7 +416,6 @@ impl Store {
     fn lose(&self, count: u64) {
         if count > 0 {
             self.tally.lose(count);
-            (0..self.sinks).for_each(|sink| self.tally.lose_at(sink, count));
         }
     }
 

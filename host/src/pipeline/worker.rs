@@ -1,33 +1,44 @@
 //! The worker: carries out what [`Delivery`] says, for one sink.
 //!
-//! A sink has one worker at a time: a thread of its own, or (with `use_worker = false`) whoever records. It holds the
-//! sink's lock for decisions, never during a call into the sink, an `open`, or a write to the dead letters. When a call
-//! outlasts its deadline the supervisor takes the delivery state away from it (the *epoch* moves on); when such a call
-//! comes back after all, its worker finds that out, leaks the instance, and ends.
+//! A sink has one worker at a time, in a thread of its own. It holds the sink's lock for decisions, never during a call
+//! into the sink, an `open`, or a write to the dead letters. When a call outlasts its deadline the supervisor takes the
+//! delivery state away from it (the *epoch* moves on); when such a call comes back after all, its worker finds that out,
+//! leaks the instance, and ends.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use audit_plugin_api::{Batch, Deadline, HeldRuns, Hold, Host, RawEvent, SinkError, Written, flags};
+use audit_plugin_api::{Deadline, ErrorKind, Host, RawEvent, SinkError};
 
-use super::budget::Charge;
+use super::call::CallKind;
 use super::delivery::{Instance, Offer, Step};
-use super::piece::Doubt;
+use super::offering::write_offer;
+use super::request::Request;
 use super::run::Span;
 use super::sink::SinkInstance;
 use super::sink_host::SinkHost;
-use super::sink_state::{Call, Idle, Phase, Request, SinkState, State};
+use super::sink_state::{Idle, Phase, SinkState, State};
+use super::store::Waiting;
 
 thread_local! {
-    /// Whether this thread is inside a callback of a sink.
-    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
+    /// The store whose sink this thread is inside a callback of; 0 outside.
+    static CALLBACK: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Whether this thread is inside a callback of a sink, where waiting for that sink would never end.
-pub fn in_callback() -> bool {
-    IN_CALLBACK.try_with(Cell::get).unwrap_or(false)
+/// Whether this thread is inside a callback of a sink of this store, where waiting for that sink would never end.
+pub fn in_callback(store: u64) -> bool {
+    CALLBACK.try_with(Cell::get).is_ok_and(|current| current == store)
+}
+
+/// Runs a callback of a sink of this store.
+fn calling<R>(store: u64, call: impl FnOnce() -> R) -> R {
+    let before = CALLBACK.replace(store);
+    let result = call();
+    CALLBACK.set(before);
+    result
 }
 
 /// Carries out what the delivery state of one sink says.
@@ -70,13 +81,20 @@ impl Worker {
         Self { sink, epoch, instance: None, entries: Vec::new() }
     }
 
-    /// Which instance of the sink it works with.
-    pub fn epoch(&self) -> u64 {
-        self.epoch
+    /// Works in a thread of its own until the sink is closed or taken over.
+    pub fn start(self) -> std::io::Result<()> {
+        std::thread::Builder::new().name("audit-sink".into()).spawn(move || self.run()).map(drop)
     }
 
     /// Works until the sink is closed or taken over.
     pub fn run(mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            std::mem::forget(self.instance.take());
+            self.sink.worker_broke(self.epoch);
+        }
+    }
+
+    fn work(&mut self) {
         loop {
             match self.turn() {
                 Turn::Did => {}
@@ -86,38 +104,43 @@ impl Worker {
         }
     }
 
-    /// Does the next thing.
-    pub fn turn(&mut self) -> Turn {
+    fn turn(&mut self) -> Turn {
         let sink = self.sink.clone();
+        #[cfg(test)]
+        sink.turns.fetch_add(1, Ordering::Relaxed);
         let mut state = sink.lock();
         if state.epoch != self.epoch || state.phase != Phase::Running {
             drop(state);
-            return self.end();
+            // Its calls are over, but what it has may be half done.
+            std::mem::forget(self.instance.take());
+            return Turn::Ended;
         }
         if let Some(request) = state.requests.pop_front() {
             return self.answer(&sink, state, request);
         }
         let now = Instant::now();
-        let waiting = sink.store.waiting();
+        // A full batch needs no look into the slots, whose locks the recorders want.
+        let full_batch = state.delivery.has_full_batch();
+        let waiting = if full_batch { Waiting::default() } else { sink.store.waiting() };
         let pressed = sink.store.budget().is_half_full();
         match state.delivery.next(now, waiting, pressed) {
-            Step::Wait(until) => sink.idle(&state, now, waiting, Some(until)),
-            Step::Sleep => sink.idle(&state, now, waiting, None),
+            Step::Wait(until) => return sink.idle(&state, now, waiting, Some(until)),
+            Step::Sleep => return sink.idle(&state, now, waiting, None),
             Step::Collect => {
                 drop(state);
-                sink.collect();
-                Turn::Did
+                sink.store.collect();
             }
-            Step::Write(offer) => self.write(&sink, state, offer),
-            Step::Open => self.reopen(&sink, state),
-            Step::Bury(doomed) => {
+            Step::Write(offer) => return self.write(&sink, state, offer),
+            Step::Open => return self.reopen(&sink, state),
+            Step::Bury(burial) => {
                 drop(state);
-                sink.bury(doomed);
-                Turn::Did
+                sink.bury(&burial);
             }
-            Step::Flush => self.flush(&sink, state),
-            Step::Close => self.close(&sink, state),
+            Step::Nudge => return self.nudge(&sink, state),
+            Step::Flush(request) => return self.flush(&sink, state, request),
+            Step::Close => return self.close(&sink, state),
         }
+        Turn::Did
     }
 
     /// Runs a call into the instance, unlocked, with a deadline. `None`: the call was abandoned meanwhile.
@@ -125,21 +148,20 @@ impl Worker {
         &mut self,
         sink: &'a SinkState,
         mut state: MutexGuard<'a, State>,
-        what: &'static str,
-        limit: Duration,
+        kind: CallKind,
+        waits_until: Option<Instant>,
         call: impl FnOnce(&mut dyn SinkInstance, &mut Vec<RawEvent>, Deadline) -> R,
     ) -> Option<(MutexGuard<'a, State>, R)> {
-        let deadline = Deadline::after(limit);
-        state.call = Some(Call { what, deadline: deadline.instant(), limit });
+        let instance = self.instance.as_deref_mut().expect("an open sink has an instance");
+        let deadline = sink.begin_call(&mut state, kind);
+        let deadline = state.patience(deadline, waits_until);
         drop(state);
-        let instance = self.instance.as_deref_mut()?;
-        IN_CALLBACK.set(true);
-        let result = call(instance, &mut self.entries, deadline);
-        IN_CALLBACK.set(false);
+        let result = calling(sink.store.id(), || call(instance, &mut self.entries, deadline));
         let mut state = sink.lock();
         if state.epoch != self.epoch {
             drop(state);
             std::mem::forget(self.instance.take());
+            std::mem::forget(std::mem::take(&mut self.entries));
             std::mem::forget(result);
             return None;
         }
@@ -148,9 +170,8 @@ impl Worker {
     }
 
     fn write(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>, offer: Offer) -> Turn {
-        let limit = sink.timing.write_timeout;
         let Some((mut state, answer)) =
-            self.call(sink, state, "write_batch", limit, |instance, entries, deadline| {
+            self.call(sink, state, CallKind::Write, None, |instance, entries, deadline| {
                 write_offer(instance, entries, &offer, deadline)
             })
         else {
@@ -160,41 +181,65 @@ impl Worker {
         };
         let now = Instant::now();
         let answer = answer.map_err(|error| sink.masked(error));
-        if let Err(error) = &answer {
-            sink.log_failure(error, offer.spans.iter().map(Span::len).sum());
-        }
         let before = state.delivery.settled();
+        let failure = answer.as_ref().err().cloned();
         let instance = state.delivery.written(answer, now);
         if state.delivery.settled() != before {
             sink.store.budget().note_progress(now);
         }
-        if instance == Instance::Replace {
-            self.retire(&mut state);
-        }
-        state.notify_settled(sink);
-        drop(state);
-        if instance == Instance::Replace {
-            self.drop_instance();
+        self.go_on(sink, state, instance);
+        if let Some(error) = failure {
+            let events: usize = offer.spans.iter().map(Span::len).sum();
+            tracing::warn!(
+                sink = sink.settings.name,
+                events,
+                kind = ?error.kind,
+                "the sink refused a batch: {error}"
+            );
         }
         Turn::Did
     }
 
-    /// The instance is to be dropped: what it acknowledges from now on is ignored.
-    fn retire(&mut self, state: &mut State) {
-        state.epoch += 1;
-        self.epoch = state.epoch;
+    /// Goes on after a call: with a fresh instance, if this one is of no further use. What that acknowledges from now
+    /// on is ignored.
+    fn go_on(&mut self, sink: &SinkState, mut state: MutexGuard<'_, State>, instance: Instance) {
+        if instance == Instance::Replace {
+            state.epoch += 1;
+            self.epoch = state.epoch;
+        }
+        state.notify_settled(sink);
+        drop(state);
+        if instance == Instance::Replace {
+            self.drop_instance(sink);
+        }
     }
 
-    fn drop_instance(&mut self) {
-        // A sink's drop may block for ever too.
-        let sink = self.sink.clone();
+    /// Goes on after a call that may have broken the instance.
+    fn go_on_after<T>(
+        &mut self,
+        sink: &SinkState,
+        mut state: MutexGuard<'_, State>,
+        result: &Result<T, SinkError>,
+    ) {
+        let broken = |error: &SinkError| matches!(error.kind, ErrorKind::Reopen | ErrorKind::Panicked);
+        let mut instance = Instance::Keep;
+        if result.as_ref().is_err_and(broken) {
+            state.delivery.replace(Instant::now());
+            instance = Instance::Replace;
+        }
+        self.go_on(sink, state, instance);
+    }
+
+    /// A sink's drop may block for ever too.
+    fn drop_instance(&mut self, sink: &SinkState) {
+        let Some(instance) = self.instance.take() else { return };
         let mut state = sink.lock();
-        let limit = sink.timing.write_timeout;
-        state.call = Some(Call { what: "drop", deadline: Instant::now() + limit, limit });
+        if state.epoch != self.epoch {
+            return std::mem::forget(instance);
+        }
+        sink.begin_call(&mut state, CallKind::Drop);
         drop(state);
-        IN_CALLBACK.set(true);
-        drop(self.instance.take());
-        IN_CALLBACK.set(false);
+        calling(sink.store.id(), || drop(instance));
         let mut state = sink.lock();
         if state.epoch == self.epoch {
             state.call = None;
@@ -202,179 +247,134 @@ impl Worker {
     }
 
     fn reopen(&mut self, sink: &Arc<SinkState>, mut state: MutexGuard<'_, State>) -> Turn {
-        let limit = sink.timing.open_timeout;
-        state.call = Some(Call { what: "open", deadline: Instant::now() + limit, limit });
+        sink.begin_call(&mut state, CallKind::Open);
         drop(state);
-        let opened = open_instance(sink, self.epoch);
+        let opened = open_instance(sink, self.epoch).map_err(|error| sink.masked(error));
         let mut state = sink.lock();
         if state.epoch != self.epoch {
             std::mem::forget(opened);
             return Turn::Ended;
         }
         state.call = None;
+        let failure = opened.as_ref().err().cloned();
         match opened {
             Ok(instance) => {
-                tracing::info!(sink = sink.settings.name, "the sink was opened anew");
                 self.instance = Some(instance);
                 state.delivery.opened();
             }
-            Err(error) => {
-                let error = sink.masked(error);
+            Err(error) => state.delivery.open_failed(&error, Instant::now()),
+        }
+        drop(state);
+        match failure {
+            None => tracing::info!(sink = sink.settings.name, "the sink was opened anew"),
+            Some(error) => {
                 tracing::warn!(sink = sink.settings.name, "the sink could not be opened anew: {error}");
-                state.delivery.open_failed(&error, Instant::now());
             }
         }
         Turn::Did
     }
 
-    fn flush(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>) -> Turn {
-        let target = state.delivery.flush_target();
-        let limit = sink.timing.write_timeout.max(sink.timing.shutdown_timeout);
-        let Some((mut state, result)) =
-            self.call(sink, state, "flush", limit, |instance, _, deadline| instance.flush(deadline))
+    /// Its answer counts for nothing: the sink is flushed once more when everything is settled.
+    fn nudge(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>) -> Turn {
+        let waits_until = state.flushes.deadline();
+        let Some((state, result)) =
+            self.call(sink, state, CallKind::Nudge, waits_until, |instance, _, deadline| {
+                instance.flush(deadline)
+            })
         else {
             return Turn::Ended;
         };
-        state.delivery.flushed(target);
+        let result = result.map_err(|error| sink.masked(error));
+        self.go_on_after(sink, state, &result);
         if let Err(error) = result {
-            let error = sink.masked(error);
-            tracing::error!(sink = sink.settings.name, "the sink's flush failed: {error}");
-            state.flush_failures.push((target, error.reason.clone()));
-            if matches!(
-                error.kind,
-                audit_plugin_api::ErrorKind::Reopen | audit_plugin_api::ErrorKind::Panicked
-            ) {
-                state.delivery.replace(Instant::now());
-                self.retire(&mut state);
-                state.notify_settled(sink);
-                drop(state);
-                self.drop_instance();
-                return Turn::Did;
-            }
+            tracing::debug!(sink = sink.settings.name, "the sink could not flush what is in flight: {error}");
         }
-        state.notify_settled(sink);
         Turn::Did
     }
 
-    fn close(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>) -> Turn {
-        let limit = sink.timing.write_timeout.max(sink.timing.shutdown_timeout);
+    fn flush(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>, request: u64) -> Turn {
+        let waits_until = state.flushes.deadline();
+        let kind = CallKind::Flush(request);
+        let Some((mut state, result)) =
+            self.call(sink, state, kind, waits_until, |instance, _, deadline| instance.flush(deadline))
+        else {
+            return Turn::Ended;
+        };
+        let result = result.map_err(|error| sink.masked(error));
+        let flushed = result.as_ref().copied().map_err(|error| error.reason.clone());
+        state.delivery.flushed(request);
+        state.flush_failure = flushed.clone().err();
+        state.flushes.answer(request, &flushed);
+        self.go_on_after(sink, state, &result);
+        if let Err(error) = result {
+            tracing::error!(sink = sink.settings.name, "the sink's flush failed: {error}");
+        }
+        Turn::Did
+    }
+
+    fn close(&mut self, sink: &Arc<SinkState>, mut state: MutexGuard<'_, State>) -> Turn {
         let closed = if self.instance.is_some() {
             let Some((state, result)) =
-                self.call(sink, state, "close", limit, |instance, _, deadline| instance.close(deadline))
+                self.call(sink, state, CallKind::Close, None, |instance, _, deadline| {
+                    instance.close(deadline)
+                })
             else {
                 return Turn::Ended;
             };
             drop(state);
-            self.drop_instance();
-            result
+            self.drop_instance(sink);
+            result.map_err(|error| sink.masked(error))
         } else {
+            if !state.delivery.is_flushed() {
+                state.flush_failure = Some("it could not be opened anew".into());
+            }
             drop(state);
             Ok(())
         };
+        if let Err(error) = &closed {
+            tracing::error!(sink = sink.settings.name, "the sink's close failed: {error}");
+        }
         let mut state = sink.lock();
         if state.epoch == self.epoch {
-            if let Err(error) = closed {
-                let error = sink.masked(error);
-                tracing::error!(sink = sink.settings.name, "the sink's close failed: {error}");
-                state.close_failure = Some(error.reason);
-            }
-            state.phase = Phase::Closed;
+            state.close_failure = closed.err().map(|error| error.reason);
+            state.end(Phase::Closed, "the sink is closed");
             state.notify_settled(sink);
         }
         Turn::Ended
     }
 
     fn answer(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>, request: Request) -> Turn {
-        let limit = sink.timing.write_timeout;
         if self.instance.is_none() {
             drop(state);
             request.reply(Err(SinkError::retryable("the sink is not open")));
             return Turn::Did;
         }
+        let waits_until = Some(request.deadline);
         let Some((mut state, result)) =
-            self.call(sink, state, "control", limit, |instance, _, deadline| request.ask(instance, deadline))
+            self.call(sink, state, CallKind::Request, waits_until, |instance, _, deadline| {
+                request.ask(instance, deadline)
+            })
         else {
             return Turn::Ended;
         };
-        let result = result.map_err(|error| sink.masked(error));
-        let failed = matches!(&result, Err(error) if error.kind == audit_plugin_api::ErrorKind::Panicked);
+        let result = match result {
+            Ok(value) => Ok(sink.masked_value(&value)),
+            Err(error) => Err(sink.masked(error)),
+        };
         state.remember(&request, &result);
+        self.go_on_after(sink, state, &result);
         request.reply(result);
-        if failed {
-            state.delivery.replace(Instant::now());
-            self.retire(&mut state);
-            drop(state);
-            self.drop_instance();
-        }
         Turn::Did
-    }
-
-    fn end(&mut self) -> Turn {
-        if self.sink.lock().epoch != self.epoch {
-            std::mem::forget(self.instance.take());
-        }
-        Turn::Ended
     }
 }
 
 fn open_instance(sink: &Arc<SinkState>, epoch: u64) -> Result<Box<dyn SinkInstance>, SinkError> {
-    IN_CALLBACK.set(true);
     let host = Host::new(Arc::new(SinkHost::new(sink, epoch)));
-    let instance = sink.factory.open(host);
-    IN_CALLBACK.set(false);
-    instance
+    calling(sink.store.id(), || sink.factory.open(host))
 }
 
 /// Unique numbers for instances.
 pub fn next_instance() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-fn write_offer(
-    instance: &mut dyn SinkInstance,
-    entries: &mut Vec<RawEvent>,
-    offer: &Offer,
-    deadline: Deadline,
-) -> Result<Written, SinkError> {
-    entries.clear();
-    let mut runs: Vec<&[u8]> = Vec::with_capacity(offer.spans.len());
-    let extra = if offer.doubt == Doubt::PossibleDuplicate { flags::POSSIBLE_DUPLICATE } else { 0 };
-    for span in &offer.spans {
-        let (lines, begin) = span.run.lines(span.start, span.end);
-        let run = runs.len() as u32;
-        runs.push(lines);
-        entries.extend(span.run.entries(span.start, span.end).iter().map(|entry| RawEvent {
-            run,
-            offset: entry.offset - begin,
-            flags: entry.flags | extra,
-            ..*entry
-        }));
-    }
-    instance.write_batch(&Batch::new(
-        offer.id,
-        offer.attempt,
-        deadline,
-        &runs,
-        entries,
-        &Holder(&offer.spans),
-    ))
-}
-
-/// Hands out handles on the runs of a batch.
-struct Holder<'a>(&'a [Span]);
-
-impl Hold for Holder<'_> {
-    fn hold(&self) -> Arc<dyn HeldRuns> {
-        Arc::new(HeldSpans(self.0.iter().map(|span| (span.clone(), span.run.hold())).collect()))
-    }
-}
-
-/// Keeps the runs of a batch, and keeps them counted in the bound.
-struct HeldSpans(Vec<(Span, Option<Arc<Charge>>)>);
-
-impl HeldRuns for HeldSpans {
-    fn run(&self, index: usize) -> &[u8] {
-        self.0.get(index).map_or(&[], |(span, _)| span.run.lines(span.start, span.end).0)
-    }
 }

@@ -41,10 +41,10 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn record_allocates_nothing_per_event() {
-    let dir = Dir::new(
-        "[audit_logger]\nclass = \"file.FileAuditLogger\"\n[audit_logger.options]\npath = \"audit.ndjson\"\n",
-    );
-    let config = Config::load(&dir.path("audit.toml")).expect("a good configuration");
+    let dir = Dir::new();
+    let text =
+        "[audit_logger]\nclass = \"file.FileAuditLogger\"\n[audit_logger.options]\npath = \"audit.ndjson\"\n";
+    let config = Config::load(&dir.write("audit.toml", text)).expect("a good configuration");
     let logger = Logger::open(config, &Loading::default()).expect("the sink opens");
     let event = PermissionAuditEvent::new(Action::Update, false)
         .attribute("status")

@@ -8,7 +8,8 @@ use audit_tests::Dir;
 
 /// Runs the embedder with a sink of this configuration; returns its output and how many lines of each user there are.
 fn embed(way: &str, sink: &str, count: u32) -> (Output, BTreeMap<String, Vec<u32>>) {
-    let dir = Dir::new(sink);
+    let dir = Dir::new();
+    dir.write("audit.toml", sink);
     let output = Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
         .args([way, dir.path("audit.toml").to_str().expect("a path of ours"), &count.to_string()])
         .output()

@@ -1,0 +1,168 @@
+//! What is taken back from an instance, dropped, or given up and dead-lettered.
+
+use std::time::{Duration, Instant};
+
+use super::answer::Blame;
+use super::pending::Pending;
+use super::{Burial, Delivery};
+use crate::pipeline::piece::{Doubt, Piece};
+use crate::pipeline::run::{Outcome, Run, Span};
+
+/// How long to wait before dead letters are written again.
+const BURIAL_RETRY: Duration = Duration::from_secs(1);
+
+impl Delivery {
+    /// The call is abandoned, its instance leaked: what it had is offered to a fresh one.
+    pub fn abandoned(&mut self, reason: &str, now: Instant) {
+        if let Some(pending) = self.take_offered(now) {
+            self.retried += if pending.piece.attempts > 1 { pending.piece.len() as u64 } else { 0 };
+            self.return_pending(&pending, reason, Blame::Events, now);
+        }
+        self.replace(now);
+    }
+
+    /// The instance is gone: what it had not acknowledged is offered again.
+    pub fn replace(&mut self, now: Instant) {
+        self.open = false;
+        self.refused_until = None;
+        for pending in std::mem::take(&mut self.pending) {
+            let reason = "its instance was replaced before it was acknowledged";
+            self.return_pending(&pending, reason, Blame::Instance, now);
+        }
+    }
+
+    pub(super) fn return_pending(&mut self, pending: &Pending, reason: &str, blame: Blame, now: Instant) {
+        if let Some(mut rest) = pending.unsettled() {
+            rest.doubt = Doubt::PossibleDuplicate;
+            self.retry(rest, reason.to_owned(), None, blame, now);
+        }
+    }
+
+    /// Dooms everything that is left, for this reason (its own last one goes with it). Answers and acknowledgements
+    /// of what is in flight come too late from now on.
+    pub fn give_up(&mut self, reason: &str, now: Instant) {
+        let in_flight = self.take_in_flight(now);
+        self.doom_all(in_flight, reason);
+    }
+
+    /// Dooms everything that is left but the batch that is being offered.
+    pub fn give_up_waiting(&mut self, reason: &str) {
+        let pending = std::mem::take(&mut self.pending);
+        self.doom_all(doubtful(&pending), reason);
+    }
+
+    fn doom_all(&mut self, mut left: Vec<Piece>, reason: &str) {
+        left.extend(self.front.drain(..));
+        left.push(Piece { spans: self.queue.drain(..).collect(), ..Piece::default() });
+        self.queued = 0;
+        left.retain(|piece| !piece.spans.is_empty());
+        left.sort_by_key(Piece::position);
+        for piece in left {
+            let mut why = reason.to_owned();
+            if piece.doubt == Doubt::PossibleDuplicate {
+                why.push_str(", though it may have been delivered");
+            }
+            if !piece.reason.is_empty() {
+                why = format!("{why}; last error: {}", piece.reason);
+            }
+            self.doom(piece, why);
+        }
+    }
+
+    /// The run of the oldest event that waits.
+    pub fn oldest_waiting(&self) -> Option<&Run> {
+        let front = self.front.front().and_then(|piece| piece.spans.first());
+        front.or(self.queue.front()).map(|span| &*span.run)
+    }
+
+    /// Drops what waits before this position; for a sink that is not required.
+    pub fn drop_before(&mut self, position: u64) {
+        while let Some(piece) = self.front.pop_front_if(|piece| piece.position() < position) {
+            self.settle(&piece.spans, Outcome::Dropped);
+        }
+        while let Some(span) = self.queue.pop_front_if(|span| span.position() < position) {
+            self.queued -= span.len();
+            self.settle(&[span], Outcome::Dropped);
+        }
+    }
+
+    /// Drops what is in flight, if all of it is `droppable`: answers and acknowledgements come too late then. For a
+    /// sink that is not required.
+    pub fn drop_in_flight(&mut self, now: Instant, droppable: &dyn Fn(&Run) -> bool) {
+        let offered = self.offered.iter().map(|offered| &offered.piece);
+        let in_flight = offered.chain(self.pending.iter().map(|pending| &pending.piece));
+        if in_flight.flat_map(|piece| &piece.spans).all(|span| droppable(&span.run)) {
+            for piece in self.take_in_flight(now) {
+                self.settle(&piece.spans, Outcome::Dropped);
+            }
+        }
+    }
+
+    fn take_in_flight(&mut self, now: Instant) -> Vec<Piece> {
+        let offered = self.take_offered(now);
+        let pending = std::mem::take(&mut self.pending);
+        doubtful(pending.iter().chain(&offered))
+    }
+
+    fn take_offered(&mut self, now: Instant) -> Option<Pending> {
+        let offered = self.offered.take()?;
+        let mut pending = Pending::new(offered.id, offered.piece, now);
+        for ack in &offered.early {
+            self.apply_ack(&mut pending, ack, now);
+        }
+        Some(pending)
+    }
+
+    /// What is to be dead-lettered now; nothing while an earlier burial is under way, or has just failed.
+    pub fn start_burial(&mut self, now: Instant) -> Option<Burial> {
+        let too_early = self.burial_not_before.is_some_and(|moment| moment > now);
+        if self.doomed.is_empty() || self.burial.is_some() || too_early {
+            return None;
+        }
+        let burial = Burial { id: self.next_burial, pieces: std::mem::take(&mut self.doomed) };
+        self.next_burial += 1;
+        self.burial = Some(burial.clone());
+        Some(burial)
+    }
+
+    /// The first `written` events of this burial are dead letters now; the others are tried again later. Ignored where
+    /// the burial was taken back.
+    pub fn buried(&mut self, burial: u64, mut written: usize, now: Instant) {
+        let Some(burial) = self.burial.take_if(|current| current.id == burial) else { return };
+        self.burial_not_before = None;
+        for piece in burial.pieces {
+            let done = piece.len().min(written);
+            written -= done;
+            self.settle(&piece.slice(0, done), Outcome::DeadLettered);
+            if done < piece.len() {
+                self.doomed.push(piece.part(done, piece.len()));
+                self.burial_not_before = Some(now + BURIAL_RETRY);
+            }
+        }
+    }
+
+    /// Whoever was writing dead letters will never say what came of it.
+    pub fn take_burial_back(&mut self) {
+        self.doomed.extend(self.burial.take().into_iter().flat_map(|burial| burial.pieces));
+    }
+
+    /// Dead letters are to be written now, also if that has just failed.
+    pub fn retry_burial(&mut self) {
+        self.burial_not_before = None;
+    }
+
+    /// Counts as lost what is doomed and in no dead letter, and returns it.
+    pub fn lose_doomed(&mut self) -> Vec<Span> {
+        let burial = self.burial.take().into_iter().flat_map(|burial| burial.pieces);
+        let pieces: Vec<Piece> = burial.chain(std::mem::take(&mut self.doomed)).collect();
+        let spans: Vec<Span> = pieces.into_iter().flat_map(|piece| piece.spans).collect();
+        self.settle(&spans, Outcome::Lost);
+        spans
+    }
+}
+
+/// What is not settled of these batches: it may have been delivered.
+fn doubtful<'a>(batches: impl IntoIterator<Item = &'a Pending>) -> Vec<Piece> {
+    let unsettled = batches.into_iter().filter_map(Pending::unsettled);
+    unsettled.map(|piece| Piece { doubt: Doubt::PossibleDuplicate, ..piece }).collect()
+}

@@ -1,0 +1,130 @@
+//! Opening every sink, or none.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use audit_plugin_api::SinkError;
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
+use super::close::Closing;
+use super::record::Turnstile;
+use super::{Pipeline, SinkSetup};
+use crate::config::{BufferSettings, DeliverySettings, Secrets, SinkSettings};
+use crate::pipeline::counters::Tally;
+use crate::pipeline::dead_letters::DeadLetters;
+use crate::pipeline::error::OpenError;
+use crate::pipeline::fanout::{Fanout, FanoutEvents};
+use crate::pipeline::run::MAX_SINKS;
+use crate::pipeline::sink_state::{Phase, SinkParts, SinkState, seconds};
+use crate::pipeline::store::Store;
+use crate::pipeline::supervisor::{Watch, supervise};
+use crate::pipeline::worker::Worker;
+
+impl Pipeline {
+    /// Opens every sink; if one cannot be opened, those that were are closed again.
+    pub fn open(
+        setups: Vec<SinkSetup>,
+        buffer: BufferSettings,
+        delivery: DeliverySettings,
+        secrets: Secrets,
+    ) -> Result<Self, OpenError> {
+        if let Some(surplus) = setups.get(MAX_SINKS) {
+            let error = SinkError::permanent(format!("a logger has at most {MAX_SINKS} sinks"));
+            return Err(refuse(&surplus.settings, error));
+        }
+        let tally = Arc::new(Tally::new(setups.len()));
+        let fanout = Arc::new(Fanout::default());
+        let wakes = |settings: &SinkSettings| settings.use_worker && settings.batch_size == 1;
+        let store = Arc::new(Store::new(
+            buffer.capacity_bytes,
+            setups.len(),
+            setups.iter().any(|setup| wakes(&setup.settings)),
+            tally.clone(),
+            Box::new(FanoutEvents(fanout.clone())),
+        ));
+        let dead_letters = Arc::new(DeadLetters::new(delivery.dead_letter_path.clone()));
+        let (watch, woken) = Watch::new();
+        let new_sink = |(index, SinkSetup { mut settings, factory }): (usize, SinkSetup)| {
+            if !settings.use_worker {
+                settings.batch_size = 1;
+            }
+            Arc::new(SinkState::new(SinkParts {
+                index,
+                settings,
+                factory,
+                timing: delivery.clone(),
+                store: store.clone(),
+                dead_letters: dead_letters.clone(),
+                secrets: secrets.clone(),
+                watch: Arc::downgrade(&watch),
+            }))
+        };
+        let sinks: Vec<_> = setups.into_iter().enumerate().map(new_sink).collect();
+        fanout.set(&store, &sinks);
+        let write_through = sinks.iter().any(|sink| !sink.settings.use_worker);
+        let shortest = delivery.write_timeout.min(delivery.open_timeout);
+        let supervised = supervise(&sinks, shortest, &watch, woken);
+        let pipeline = Self {
+            store,
+            sinks,
+            tally,
+            buffer,
+            shutdown_timeout: delivery.shutdown_timeout,
+            turnstile: write_through.then(Turnstile::default),
+            reported: Mutex::new(0),
+            closing: Mutex::new(Closing::No),
+            closed: Condvar::new(),
+            _watch: watch,
+        };
+        for (index, sink) in pipeline.sinks.iter().enumerate() {
+            let supervised = supervised.as_ref().map_err(no_thread);
+            if let Err(error) = supervised.and_then(|()| open_sink(sink, delivery.open_timeout)) {
+                let error = refuse(&sink.settings, sink.masked(error));
+                for unopened in &pipeline.sinks[index..] {
+                    let mut state = unopened.lock();
+                    state.epoch += 1;
+                    state.end(Phase::Closed, "the sink was not opened");
+                }
+                let _ = pipeline.close(delivery.shutdown_timeout);
+                return Err(error);
+            }
+        }
+        Ok(pipeline)
+    }
+}
+
+fn refuse(settings: &SinkSettings, error: SinkError) -> OpenError {
+    OpenError { name: settings.name.clone(), class: settings.class.clone(), error }
+}
+
+fn no_thread(error: &io::Error) -> SinkError {
+    SinkError::retryable(format!("no thread for it: {error}"))
+}
+
+/// Opens a sink in a thread of its own, since it may hang.
+fn open_sink(sink: &Arc<SinkState>, timeout: Duration) -> Result<(), SinkError> {
+    let (sender, opened) = bounded(1);
+    let to_open = sink.clone();
+    let thread = std::thread::Builder::new().name("audit-sink".into());
+    let spawned = thread.spawn(move || match Worker::open(to_open) {
+        Ok(worker) => {
+            if sender.send(Ok(())).is_ok() {
+                drop(sender);
+                worker.run();
+            }
+        }
+        Err(error) => {
+            let _ = sender.send(Err(error));
+        }
+    });
+    spawned.map_err(|error| no_thread(&error))?;
+    opened.recv_timeout(timeout).unwrap_or_else(|error| {
+        Err(SinkError::retryable(match error {
+            RecvTimeoutError::Timeout => {
+                format!("open did not return within open_timeout = {}", seconds(timeout))
+            }
+            RecvTimeoutError::Disconnected => "its thread ended while it was opened".into(),
+        }))
+    })
+}

@@ -1,0 +1,135 @@
+//! Accepting events.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use audit_plugin_api::PermissionAuditEvent;
+
+use super::{Pipeline, deadline_after};
+use crate::config::WhenFull;
+use crate::pipeline::error::RecordError;
+use crate::pipeline::sink_state::{Phase, SinkState, seconds};
+use crate::pipeline::store::{Patience, Record, Refused};
+use crate::pipeline::worker::in_callback;
+
+/// Lets one thread at a time record, where sinks are written through.
+#[derive(Default)]
+pub struct Turnstile {
+    busy: Mutex<bool>,
+    free: Condvar,
+}
+
+struct Turn<'a>(&'a Turnstile);
+
+impl Turnstile {
+    fn pass(&self, timeout: Duration) -> Option<Turn<'_>> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.free.wait_timeout_while(busy, timeout, |busy| *busy);
+        let (mut busy, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (!std::mem::replace(&mut *busy, true)).then_some(Turn(self))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.free.notify_one();
+    }
+}
+
+impl Pipeline {
+    /// Accepts an event, as `[buffer]` says; returns when it is accepted (with `use_worker = false`: delivered).
+    pub fn record(&self, event: &PermissionAuditEvent) -> Result<(), RecordError> {
+        let patience = match self.buffer.when_full {
+            WhenFull::Block => Patience::Progress(self.buffer.block_timeout),
+            WhenFull::Fail => Patience::None,
+        };
+        self.accept(Record::Event(event), patience)
+    }
+
+    /// Accepts an event or a canonical line; returns when it is accepted (with `use_worker = false`: delivered). One that
+    /// is not accepted counts as rejected, unless the caller was told to stop while it waited.
+    pub fn accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
+        let accepted = self.try_accept(record, patience);
+        let was_stopped = matches!(patience, Patience::UntilStopped(_));
+        match &accepted {
+            Ok(()) | Err(RecordError::Undelivered(_)) => {}
+            Err(RecordError::Full { .. }) if was_stopped => {}
+            Err(_) => self.tally.reject(),
+        }
+        accepted
+    }
+
+    fn try_accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
+        let limit = self.buffer.max_event_bytes;
+        if record.is_larger_than(limit) {
+            return Err(RecordError::TooLarge { size: record.line_len(), limit });
+        }
+        let refused = |refused| match refused {
+            Refused::Closed => RecordError::Closed,
+            Refused::Full => self.full(),
+        };
+        match &self.turnstile {
+            // From a sink's own callback: waiting for that sink would never end, so it is delivered later.
+            Some(turnstile) if !in_callback(self.store.id()) => {
+                let _turn = turnstile.pass(self.buffer.block_timeout).ok_or_else(|| self.full())?;
+                self.write_through(|| self.store.record(record, patience).map_err(refused))
+            }
+            _ => self.store.record(record, patience).map_err(refused),
+        }
+    }
+
+    fn full(&self) -> RecordError {
+        let budget = self.store.budget();
+        RecordError::Full { used: budget.used(), capacity: budget.capacity() }
+    }
+
+    fn write_through(&self, record: impl FnOnce() -> Result<(), RecordError>) -> Result<(), RecordError> {
+        let sinks = self.sinks.iter().filter(|sink| !sink.settings.use_worker);
+        let sinks: Vec<_> = sinks.map(|sink| (sink, sink.lock().delivery.given_up())).collect();
+        record()?;
+        let position = self.store.seal();
+        let deadline = deadline_after(self.buffer.block_timeout);
+        for (sink, _) in &sinks {
+            let mut state = sink.lock();
+            state.delivery.hurry(position);
+            state.notify_work(sink);
+        }
+        let mut result = Ok(());
+        for (sink, given_up_before) in sinks {
+            let is_settled = || sink.lock().delivery.settled_to() >= position;
+            sink.wait_until(deadline, |state| {
+                state.delivery.settled_to() >= position || state.phase != Phase::Running
+            });
+            if !is_settled() {
+                self.give_up_waiting(sink);
+            }
+            let state = sink.lock();
+            if state.delivery.given_up() > given_up_before || state.delivery.settled_to() < position {
+                let reason = state.last_doom.clone().unwrap_or_else(|| "the sink is closed or failed".into());
+                result = Err(RecordError::Undelivered(reason));
+            }
+        }
+        result
+    }
+
+    /// The caller waits no longer: what it recorded becomes a dead letter.
+    fn give_up_waiting(&self, sink: &SinkState) {
+        let reason = match sink.lock().phase {
+            Phase::Running => {
+                format!("not delivered within block_timeout = {}", seconds(self.buffer.block_timeout))
+            }
+            Phase::Failed => "the sink is failed".into(),
+            Phase::Closed => "the sink is closed".into(),
+        };
+        // The worker may hang in a call, and cannot be relied on for any of this.
+        self.store.collect_all();
+        sink.give_up(&reason);
+        sink.bury_doomed();
+    }
+
+    /// Counts something that was never accepted, such as a line of input that is no event.
+    pub fn reject(&self) {
+        self.tally.reject();
+    }
+}
