@@ -19,28 +19,24 @@ mod real;
 #[path = "kafka/refusals.rs"]
 mod refusals;
 
-use std::path::PathBuf;
-
-use audit_tests::{Dir, set_mode};
+use audit_tests::Dir;
 
 /// The topic of all tests.
 const TOPIC: &str = "permission-events";
+/// The plugin that `cargo test` has built.
+const PLUGIN: &str = "libaudit_sink_kafka.so";
 
 /// A folder whose `audit.toml` has a Kafka sink at these brokers; `more` are further lines of its options, and what
 /// follows them.
 fn kafka_dir(servers: &str, more: &str) -> Dir {
-    let dir = Dir::new(&format!(
-        "[audit_logger]\nclass = \"kafka.KafkaAuditLogger\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n\
-         bootstrap_servers = \"{servers}\"\n{more}\n"
-    ));
-    let plugin = dir.path("plugins/libaudit_sink_kafka.so");
-    std::fs::copy(plugin_file(), &plugin).expect("the plugin is copied");
-    set_mode(&plugin, 0o644);
+    let dir = Dir::empty();
+    dir.install(PLUGIN);
+    dir.write(
+        "audit.toml",
+        format!(
+            "[audit_logger]\nclass = \"kafka.KafkaAuditLogger\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n\
+             bootstrap_servers = \"{servers}\"\n{more}\n"
+        ),
+    );
     dir
-}
-
-/// The plugin that `cargo test` has built.
-fn plugin_file() -> PathBuf {
-    let test = std::env::current_exe().expect("this test's own path");
-    test.with_file_name("libaudit_sink_kafka.so")
 }

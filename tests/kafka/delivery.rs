@@ -13,7 +13,7 @@ const REAL_EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/perm
 /// The canonical lines of the real events, as the file sink writes them.
 fn canonical_lines() -> Vec<String> {
     let dir =
-        Dir::new("[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }\n");
+        Dir::with("[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }\n");
     let ran = dir.audit_host(&["run", REAL_EVENTS]).run();
     assert_eq!(ran.status, 0, "{ran:?}");
     dir.lines("out.ndjson")

@@ -6,18 +6,19 @@ use std::time::Duration;
 use audit_host::config::Config;
 use audit_host::logger::{AuditLogger, Loading, Logger};
 use audit_plugin_api::{Action, PermissionAuditEvent};
+use audit_tests::built;
 use object::{Object, ObjectSymbol};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::cluster::Cluster;
-use crate::{TOPIC, kafka_dir, plugin_file};
+use crate::{PLUGIN, TOPIC, kafka_dir};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_plugin_exports_one_symbol() {
-    let bytes = fs::read(plugin_file()).expect("the plugin");
+    let bytes = fs::read(built(PLUGIN)).expect("the plugin");
     let file = object::File::parse(&*bytes).expect("an ELF file");
     let exported: Vec<_> = file
         .dynamic_symbols()

@@ -10,7 +10,7 @@ use audit_host::config::Config;
 use audit_host::logger::{AuditLogger, Loading, Logger};
 use audit_plugin_api::testing::TestBatch;
 use audit_plugin_api::{Action, Metadata, PermissionAuditEvent};
-use audit_tests::{Dir, set_mode};
+use audit_tests::Dir;
 use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 
@@ -82,15 +82,16 @@ impl Load {
     }
 
     fn sink(&self, more: &str) -> Duration {
-        let dir = Dir::new(&format!(
-            "[audit_logger]\nclass = \"kafka.KafkaAuditLogger\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n\
-             bootstrap_servers = \"{}\"\n{more}\n",
-            self.servers
-        ));
-        let built = std::env::current_exe().expect("our own path").with_file_name("libaudit_sink_kafka.so");
-        let plugin = dir.path("plugins/libaudit_sink_kafka.so");
-        std::fs::copy(built, &plugin).expect("the plugin is copied");
-        set_mode(&plugin, 0o644);
+        let dir = Dir::empty();
+        dir.install("libaudit_sink_kafka.so");
+        dir.write(
+            "audit.toml",
+            format!(
+                "[audit_logger]\nclass = \"kafka.KafkaAuditLogger\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n\
+                 bootstrap_servers = \"{}\"\n{more}\n",
+                self.servers
+            ),
+        );
         let config = Config::load(&dir.path("audit.toml")).expect("a good configuration");
         let logger = Logger::open(config, &Loading::default()).expect("the sink opens");
         let started = Instant::now();
