@@ -311,6 +311,16 @@ impl State {
         self.flushes.answer(u64::MAX, &Err(failure));
     }
 
+    #[cfg(test)]
+    pub fn worker_waits(&self) -> bool {
+        self.worker_waits
+    }
+
+    #[cfg(test)]
+    pub fn work_count(&self) -> u64 {
+        self.work_count
+    }
+
     /// What a callback may be told as its deadline: not later than anybody waits for it.
     pub fn patience(&self, call: Deadline, waits_until: Option<Instant>) -> Deadline {
         let earliest = waits_until.into_iter().chain(self.close_deadline).min();
