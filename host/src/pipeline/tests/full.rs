@@ -76,7 +76,13 @@ fn a_blocked_producer_gets_full_when_nothing_moves_for_block_timeout() {
     let gate = Gate::default();
     let stage = small(16 << 10, WhenFull::Block, Duration::from_millis(20)).open(vec![stalled("a", &gate)]);
     assert!(fill(&stage) > 10);
+    // It is not asked to wait once more for the same stall.
+    let begun = stage.pipeline.counts().rejected;
+    (0..1000).for_each(|number| assert!(stage.pipeline.record(&event(number)).is_err()));
+    assert_eq!(stage.pipeline.counts().rejected, begun + 1000);
     gate.open();
+    assert_eq!(stage.pipeline.flush(LONG).unwrap(), FlushOutcome::Flushed);
+    stage.record(0..10);
 }
 
 #[test]
