@@ -1,1 +1,109 @@
-//! The harness of the end-to-end tests.
+//! The harness of the end-to-end tests: a folder with plugins and a configuration, where cargo puts what it builds, and
+//! the real program.
+//!
+//! ```no_run
+//! let dir = audit_tests::Dir::with("audit_logger = \"print.PrintAuditLogger\"");
+//! let ran = dir.audit_host(&["run"]).input("{\"action\":\"read\",\"granted\":true}").run();
+//! assert_eq!((ran.status, ran.stdout.as_str()), (0, "[permission] read True ()\n"));
+//! ```
+//!
+//! Nothing here sleeps: a test waits for a line of the program's output, or for its end.
+
+#[path = "harness/program.rs"]
+mod program;
+
+pub use program::{Program, Ran, Running};
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A temporary folder with a `plugins` folder in it, removed when dropped.
+pub struct Dir(tempfile::TempDir);
+
+impl Default for Dir {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dir {
+    /// A folder with all sinks in the box, and the sinks of the tests, in its `plugins`.
+    pub fn new() -> Self {
+        let dir = Self::empty();
+        for name in ["sink_print", "sink_file", "sink_fake", "test_sinks"] {
+            dir.install(&format!("libaudit_{name}.so"));
+        }
+        dir
+    }
+
+    /// The same, with this `audit.toml`.
+    pub fn with(audit_toml: &str) -> Self {
+        let dir = Self::new();
+        dir.write("audit.toml", audit_toml);
+        dir
+    }
+
+    /// A folder with an empty `plugins`.
+    pub fn empty() -> Self {
+        let dir = Self(tempfile::tempdir().expect("a temporary folder"));
+        let plugins = dir.path("plugins");
+        fs::create_dir(&plugins).expect("a new folder");
+        set_mode(&plugins, 0o755);
+        dir
+    }
+
+    /// The path of something in it.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Copies a plugin that cargo built into `plugins`.
+    pub fn install(&self, file: &str) {
+        let to = self.path("plugins").join(file);
+        fs::copy(built(file), &to).expect("the plugin is copied");
+        set_mode(&to, 0o644);
+    }
+
+    /// Writes a file that others cannot write.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("the file is written");
+        set_mode(&path, 0o644);
+        path
+    }
+
+    /// The text of a file; empty when there is none.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// The lines of a file.
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        self.read(name).lines().map(str::to_owned).collect()
+    }
+
+    /// The program `audit-host`, to be run in this folder with these arguments.
+    pub fn audit_host(&self, arguments: &[&str]) -> Program {
+        let test = std::env::current_exe().expect("a test knows its own path");
+        let profile = test.parent().and_then(Path::parent).expect("a test is in a folder of a folder");
+        let binary = profile.join("audit-host");
+        assert!(binary.is_file(), "cargo has built no {}: run `cargo test --workspace`", binary.display());
+        Program::new(&binary, self.0.path(), arguments)
+    }
+}
+
+/// Sets the permissions of a file.
+pub fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode of a file of ours");
+}
+
+/// A library that cargo built for this test run: the test runs out of `target/<profile>/deps`, and so do they.
+pub fn built(file: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let deps = test.parent().expect("a test is in a folder");
+    [deps.join(file), deps.join("deps").join(file)]
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("cargo has built no {file} in {}", deps.display()))
+}

@@ -9,3 +9,8 @@ pub mod loader;
 pub mod logger;
 pub mod pipeline;
 pub mod trust;
+
+/// The Rust in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

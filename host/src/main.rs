@@ -1,5 +1,11 @@
-//! The command line.
+//! The program `audit-host`.
+#![deny(unsafe_code)]
 
-fn main() {
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     audit_host::loader::serve_probe_if_asked();
+    cli::main()
 }

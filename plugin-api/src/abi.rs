@@ -5,17 +5,22 @@
 //! across as bytes. What may have to grow (a batch, an event, an error, an acknowledgement) crosses behind an untyped
 //! pointer and says its own size, see [`wire`]; everything else grows through the extension door only.
 //!
-//! `plugin_side` runs inside the plugin, behind `export_sinks!`, and catches its panics; `host_side` calls it.
+//! Inside the plugin run `plugin_side` (the tables' functions, which catch panics), `foreign` (the host as it sees it) and
+//! `panic_hook`; in the host [`Module`], [`Instance`], `reply` and `services`.
 //! Everything unsafe of this crate is here, and all names of abi_stable are in this file.
 
 // The attribute macros of abi_stable 0.11 predate these lints.
 #![allow(non_local_definitions, missing_docs)]
 
 mod extension;
-mod host_side;
+mod foreign;
+mod instance;
+mod module;
 mod module_error;
 mod panic_hook;
 mod plugin_side;
+mod reply;
+mod services;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -33,7 +38,8 @@ use abi_stable::std_types::{RSlice, RStr};
 
 use crate::{API_VERSION, RawExtension, Sink};
 pub use extension::Extension;
-pub use host_side::{Instance, Module};
+pub use instance::Instance;
+pub use module::Module;
 pub use module_error::ModuleError;
 
 /// Bytes lent for the time of a call.
@@ -51,7 +57,7 @@ pub struct RawReply {
     context: *mut c_void,
     /// Takes the JSON of an answer; called at most once.
     value: unsafe extern "C" fn(*mut c_void, RawBytes),
-    /// Takes a [`wire::RawError`]; called once when the status is [`wire::status::FAILED`].
+    /// Takes a `wire::RawError`; called once when the status is `wire::status::FAILED`.
     error: unsafe extern "C" fn(*mut c_void, *const c_void),
 }
 
@@ -63,7 +69,7 @@ pub struct RawHost {
     context: *const c_void,
     /// Level, target, text.
     log: unsafe extern "C" fn(*const c_void, u32, RawBytes, RawBytes),
-    /// Takes a [`wire::RawAcknowledgement`].
+    /// Takes a `wire::RawAcknowledgement`.
     acknowledge: unsafe extern "C" fn(*const c_void, *const c_void),
     /// Takes JSON.
     report: unsafe extern "C" fn(*const c_void, RawBytes),
@@ -72,7 +78,7 @@ pub struct RawHost {
     release: unsafe extern "C" fn(*const c_void),
 }
 
-/// One class: the frozen functions. Those with a `RawReply` return a [`wire::status`].
+/// One class: the frozen functions. Those with a `RawReply` return a `wire::status`.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct RawClass {
@@ -81,7 +87,7 @@ pub struct RawClass {
     validate: unsafe extern "C" fn(RawBytes, RawBytes, *const RawReply) -> u32,
     /// Options, context, host, where to write the instance.
     open: unsafe extern "C" fn(RawBytes, RawBytes, RawHost, *mut *mut c_void, *const RawReply) -> u32,
-    /// Instance, [`wire::RawBatch`], where to write how many events were taken.
+    /// Instance, `wire::RawBatch`, where to write how many events were taken.
     write_batch: unsafe extern "C" fn(*mut c_void, *const c_void, *mut u32, *const RawReply) -> u32,
     /// Instance, nanoseconds left.
     flush: unsafe extern "C" fn(*mut c_void, u64, *const RawReply) -> u32,
@@ -130,13 +136,13 @@ pub type Entry = LibHeader;
 /// Makes the exported static of a plugin.
 pub const fn entry<P: Plugin>() -> Entry {
     extern "C" fn construct<P: Plugin>() -> RootModuleResult {
-        abi_stable::library::__call_root_module_loader(module::<P>)
+        abi_stable::library::__call_root_module_loader(table::<P>)
     }
     // SAFETY: `construct` answers with a `RawModuleRef`, which is the type named here.
     unsafe { LibHeader::from_constructor::<RawModuleRef>(construct::<P>, CheckTypeLayout::Yes) }
 }
 
-fn module<P: Plugin>() -> RawModuleRef {
+fn table<P: Plugin>() -> RawModuleRef {
     panic_hook::install();
     RawModule { classes: RSlice::from_slice(P::CLASSES), extension: plugin_side::module_extension::<P> }
         .leak_into_prefix()

@@ -2,14 +2,26 @@
 //!
 //! A sink implements [`Sink`], names its options in a struct that derives [`SinkOptions`], and exports its
 //! classes with [`export_sinks!`]. It is built as a `cdylib`, dropped into a plugin folder, and used by its class
-//! path. No `unsafe` and no ABI type is needed: those live in one file, `abi.rs`.
+//! path. No `unsafe` and no ABI type is needed: those live in `abi.rs` and the folder beside it.
 //!
 //! The map: [`Sink`] is what you write, [`Batch`] what it is given, [`Written`] and [`SinkError`] what it answers,
 //! [`Host`] what it may call, [`PermissionAuditEvent`] what an event is, `testing` how to test it without a host.
 
+#![deny(unsafe_code)]
+
+#[cfg(not(all(
+    target_os = "linux",
+    target_env = "gnu",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+compile_error!(
+    "audit-host and its sinks run on Linux with glibc, on x86-64 and aarch64: build for one of these targets"
+);
+
 // The derives name this crate as their user does.
 extern crate self as audit_plugin_api;
 
+#[allow(unsafe_code)]
 mod abi;
 mod batch;
 mod context;

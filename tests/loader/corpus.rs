@@ -1,18 +1,29 @@
 //! Plugin files for the tests: a sound one, and damaged and hostile ones made of it.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use audit_host::loader::Sha256;
 use audit_plugin_api::manifest::MAGIC;
 use serde_json::Value;
 
-/// The bytes of a sound plugin.
+/// The bytes of a sound plugin: the test sinks, stripped so that hundreds of copies of them are quickly made.
 pub fn sound_plugin() -> Vec<u8> {
-    let deps = std::env::current_exe().unwrap();
-    let path = deps.parent().unwrap().join("libaudit_test_sinks.so");
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    static STRIPPED: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let plugin = built_plugin();
+        let stripped = tempfile::NamedTempFile::new().unwrap();
+        let status = Command::new("strip").arg("-o").arg(stripped.path()).arg(&plugin).status().unwrap();
+        assert!(status.success(), "strip {}: {status}", plugin.display());
+        std::fs::read(stripped.path()).unwrap()
+    });
+    STRIPPED.clone()
+}
+
+fn built_plugin() -> PathBuf {
+    std::env::current_exe().unwrap().with_file_name("libaudit_test_sinks.so")
 }
 
 /// Its hash.
@@ -42,6 +53,15 @@ impl Folder {
 
     /// Puts a shared object there that passes every check, and misbehaves in this way when it is loaded.
     pub fn put_hostile(&self, behaviour: &str) -> PathBuf {
+        self.compile(behaviour, &[])
+    }
+
+    /// As [`put_hostile`](Self::put_hostile), but it holds the sinks that it promises, so that the handshake succeeds.
+    pub fn put_hostile_with_sinks(&self, behaviour: &str) -> PathBuf {
+        self.compile(behaviour, &[OsStr::new("-Wl,--no-as-needed"), built_plugin().as_os_str()])
+    }
+
+    fn compile(&self, behaviour: &str, link: &[&OsStr]) -> PathBuf {
         let (start, len) = manifest_range(&sound_plugin());
         let section = &sound_plugin()[start - MAGIC.len() - 4..start + len];
         let list: Vec<String> = section.iter().map(u8::to_string).collect();
@@ -57,6 +77,7 @@ impl Folder {
             .arg("-I")
             .arg(self.path())
             .arg(source)
+            .args(link)
             .status()
             .unwrap();
         assert!(status.success(), "cc {source}: {status}");

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 enum behaviour {
-    ABORT, SEGFAULT, EXIT_0, EXIT_3, QUICK_EXIT_0, HANG, CLOSE_ALL_AND_HANG, FORK_AND_EXIT, PRETEND, INSPECT, MISSING_SYMBOL, HARMLESS
+    ABORT, SEGFAULT, EXIT_0, EXIT_3, QUICK_EXIT_0, HANG, CLOSE_ALL_AND_HANG, FORK_AND_EXIT, PRETEND, INSPECT, MISSING_SYMBOL, HARMLESS,
+    ABORT_AT_END, HANG_AT_END
 };
 
 __attribute__((section(".audit_manifest"), used)) static const unsigned char manifest[] = {
@@ -58,4 +59,9 @@ __attribute__((constructor)) static void misbehave(void) {
 #endif
     default: break;
     }
+}
+
+__attribute__((destructor)) static void misbehave_at_end(void) {
+    if (BEHAVIOUR == ABORT_AT_END) abort();
+    if (BEHAVIOUR == HANG_AT_END) hang();
 }

@@ -38,12 +38,11 @@ impl ConfigError {
         sink: &SinkConfig,
         known: &[String],
         folders: &[PathBuf],
-        refused: &[(PathBuf, String)],
+        refused: &[String],
     ) -> Self {
         let known = || known.iter().map(String::as_str);
         let meant = did_you_mean(&sink.class, known());
-        let draft =
-            Draft::new(sink.class_span.clone(), format!("no plugin has the class `{}`{meant}", sink.class));
+        let draft = Draft::new(sink.class_span.clone(), format!("unknown class `{}`{meant}", sink.class));
         let draft = match known().next() {
             Some(_) => draft.note(format!("known classes: {}", list(known()))),
             None => draft.note("no plugin was found"),
@@ -52,9 +51,7 @@ impl ConfigError {
             let absent = if folder.is_dir() { "" } else { ", which does not exist" };
             draft.note(format!("searched the folder {}{absent}", folder.display()))
         });
-        let draft = refused
-            .iter()
-            .fold(draft, |draft, (file, reason)| draft.note(format!("refused {}: {reason}", file.display())));
+        let draft = refused.iter().fold(draft, |draft, reason| draft.note(format!("refused: {reason}")));
         Self::in_document(&sink.document, vec![draft])
     }
 

@@ -5,6 +5,7 @@
 //! the input straight to its canonical bytes, since a tree would lose duplicate keys, number tokens and lone surrogates.
 //! A canonical line that is read again gives identical bytes.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use audit_plugin_api::event::Fields;
@@ -19,7 +20,7 @@ use super::{MissingOffset, derived_id};
 #[derive(Clone, Debug, Default)]
 pub struct LineParser {
     missing_offset: MissingOffset,
-    /// Where texts are put until the line is whole; kept between lines for its room.
+    /// The canonical bytes of lists and metadata; kept between lines for its room.
     values: Vec<u8>,
 }
 
@@ -41,10 +42,8 @@ impl LineParser {
         now: Timestamp,
         out: &mut Vec<u8>,
     ) -> Result<RawEvent, InvalidEvent> {
-        let text = std::str::from_utf8(line)
-            .map_err(|error| InvalidEvent::NotUtf8 { position: error.valid_up_to() })?;
         self.values.clear();
-        let members = Members::read(&mut Reader::new(text), self.missing_offset, &mut self.values)?;
+        let members = Members::read(&mut Reader::new(line)?, self.missing_offset, &mut self.values)?;
         let action = members.action.ok_or(missing(Key::Action))?;
         let granted = members.granted.ok_or(missing(Key::Granted))?;
         let timestamp = members.timestamp.unwrap_or(now);
@@ -58,9 +57,9 @@ impl LineParser {
             action,
             // The texts of a list with the quotes and commas between them, as if they were one.
             attributes: value(members.attributes).into_iter(),
-            manager: value(members.manager),
-            user_id: value(members.user_id),
-            user: value(members.user),
+            manager: members.manager.as_deref(),
+            user_id: members.user_id.as_deref(),
+            user: members.user.as_deref(),
             permissions: value(members.permissions).into_iter(),
             metadata: value(members.metadata),
         };
@@ -68,9 +67,9 @@ impl LineParser {
     }
 }
 
-/// What stands in a line; ranges are of the canonical bytes of texts, without their outer quotes or brackets.
+/// What stands in a line: texts escaped and without quotes, lists and metadata as ranges of the `values`.
 #[derive(Default)]
-struct Members {
+struct Members<'a> {
     /// One bit for each key that was found.
     keys: u16,
     event_id: Option<Uuid>,
@@ -79,35 +78,40 @@ struct Members {
     attributes: Option<Range<usize>>,
     granted: Option<bool>,
     bypassed: bool,
-    manager: Option<Range<usize>>,
-    user_id: Option<Range<usize>>,
-    user: Option<Range<usize>>,
+    manager: Option<Cow<'a, [u8]>>,
+    user_id: Option<Cow<'a, [u8]>>,
+    user: Option<Cow<'a, [u8]>>,
     permissions: Option<Range<usize>>,
     metadata: Option<Range<usize>>,
 }
 
-impl Members {
+impl<'a> Members<'a> {
     fn read(
-        reader: &mut Reader<'_>,
+        reader: &mut Reader<'a>,
         missing_offset: MissingOffset,
         values: &mut Vec<u8>,
     ) -> Result<Self, InvalidEvent> {
         let mut members = Self::default();
         reader.open_event()?;
         while reader.has_next(b'}', members.keys == 0)? {
-            let key = members.read_key(reader, values)?;
+            let key = members.read_key(reader)?;
             members.read_value(key, reader, missing_offset, values)?;
         }
         reader.end()?;
         Ok(members)
     }
 
-    fn read_key(&mut self, reader: &mut Reader<'_>, values: &mut Vec<u8>) -> Result<Key, InvalidEvent> {
-        let start = values.len();
-        reader.key(values)?;
-        let text = &values[start..];
-        let key = Key::parse(text).ok_or_else(|| InvalidEvent::unknown_key(text, Key::nearest(text)))?;
-        values.truncate(start);
+    fn read_key(&mut self, reader: &mut Reader<'a>) -> Result<Key, InvalidEvent> {
+        // Most inputs have the canonical order.
+        let next = Key::ALL.get((u16::BITS - self.keys.leading_zeros()) as usize);
+        if let Some(&next) = next
+            && next.take(reader)
+        {
+            self.keys |= bit(next);
+            return Ok(next);
+        }
+        let text = reader.key()?;
+        let key = Key::parse(&text).ok_or_else(|| InvalidEvent::unknown_key(&text, Key::nearest(&text)))?;
         if self.keys & bit(key) != 0 {
             return Err(InvalidEvent::TwiceGivenKey { key: key.as_str() });
         }
@@ -118,33 +122,24 @@ impl Members {
     fn read_value(
         &mut self,
         key: Key,
-        reader: &mut Reader<'_>,
+        reader: &mut Reader<'a>,
         missing_offset: MissingOffset,
         values: &mut Vec<u8>,
     ) -> Result<(), InvalidEvent> {
         let name = key.as_str();
-        let start = values.len();
         match key {
-            Key::EventId => {
-                reader.text(name, values)?;
-                self.event_id = Some(parse_id(&values[start..])?);
-            }
-            Key::Timestamp => {
-                reader.text(name, values)?;
-                self.timestamp = Some(Timestamp::parse(&values[start..], missing_offset)?);
-            }
-            Key::Action => {
-                reader.text(name, values)?;
-                self.action = Some(parse_action(&values[start..])?);
-            }
+            Key::EventId => self.event_id = Some(parse_id(&reader.text(name)?)?),
+            Key::Timestamp => self.timestamp = Some(Timestamp::parse(&reader.text(name)?, missing_offset)?),
+            Key::Action => self.action = Some(parse_action(&reader.text(name)?)?),
             Key::Granted => self.granted = Some(reader.boolean(name)?),
             Key::Bypassed => self.bypassed = reader.boolean(name)?,
             Key::Attributes => self.attributes = read_list(name, reader, values)?,
             Key::Permissions => self.permissions = read_list(name, reader, values)?,
-            Key::Manager => self.manager = read_text(name, reader, values)?,
-            Key::UserId => self.user_id = read_text(name, reader, values)?,
-            Key::User => self.user = read_text(name, reader, values)?,
+            Key::Manager => self.manager = reader.nullable_text(name)?,
+            Key::UserId => self.user_id = reader.nullable_text(name)?,
+            Key::User => self.user = reader.nullable_text(name)?,
             Key::Metadata => {
+                let start = values.len();
                 let is_object = reader.nullable_object(name, values)?;
                 self.metadata = is_object.then_some(start..values.len());
             }
@@ -161,16 +156,7 @@ fn bit(key: Key) -> u16 {
     1 << key as u16
 }
 
-fn read_text(
-    key: &'static str,
-    reader: &mut Reader<'_>,
-    values: &mut Vec<u8>,
-) -> Result<Option<Range<usize>>, InvalidEvent> {
-    let start = values.len();
-    let is_text = reader.nullable_text(key, values)?;
-    Ok(is_text.then_some(start..values.len()))
-}
-
+/// The texts of a list with the quotes and commas between them; nothing for an empty one.
 fn read_list(
     key: &'static str,
     reader: &mut Reader<'_>,
@@ -183,7 +169,7 @@ fn read_list(
         if !is_empty {
             values.extend_from_slice(b"\",\"");
         }
-        reader.list_text(key, values)?;
+        values.extend_from_slice(&reader.list_text(key)?);
         is_empty = false;
     }
     Ok((!is_empty).then_some(start..values.len()))

@@ -6,6 +6,7 @@
 //!
 //! Guarantees: up to and including the probe, no file makes this process panic, hang or die. What it does not do: tell a flipped bit from a good one (a pin
 //! does), or judge what a plugin does once it is loaded.
+#![deny(unsafe_code)]
 
 mod candidate;
 mod checked;
@@ -17,6 +18,7 @@ mod find_error;
 mod image;
 mod index;
 mod manifest;
+#[allow(unsafe_code)]
 mod native;
 mod plugin;
 mod probe;

@@ -1,7 +1,7 @@
 //! Loads a plugin on trial, in a process that may die of it.
 //!
 //! A file can pass every check and still kill whoever loads it: a flipped bit in its code, a constructor that aborts, exits
-//! or hangs. So a throw-away child process loads the very same bytes first and shakes hands. Guarantees: the caller lives,
+//! or hangs. So a throw-away child process loads the very same bytes first, shakes hands and ends. Guarantees: the caller lives,
 //! waits no longer than the deadline, and hears what the child died of. What it does not find: faults that show only
 //! when a sink is opened or written to.
 
@@ -58,16 +58,17 @@ fn try_in_child(checked: &CheckedPlugin, how: &ProbeHow, deadline: Duration) -> 
     let end = Deadline::after(deadline);
     let token = Uuid::now_v7().to_string();
     let mut child = start(checked, how, &token).map_err(not_started)?;
-    let answer = listen(&mut child, &token, end);
+    let heard = listen(&mut child, end);
     let status = end_child(&mut child).map_err(not_started)?;
-    match answer.map_err(not_started)? {
-        Answer::Complete(answer) => answer.into_result(),
-        Answer::None => Err(Reason::Probe(cause_of_death(status))),
-        Answer::Late if status.signal() == Some(Signal::KILL.as_raw()) => {
+    let answer = ProbeAnswer::find(&heard.map_err(not_started)?, &token).map(ProbeAnswer::into_result);
+    match answer {
+        Some(Err(reason)) => Err(reason),
+        // What kills at the end would spoil the host's exit status.
+        Some(Ok(())) if status.success() => Ok(()),
+        _ if end.has_passed() && status.signal() == Some(Signal::KILL.as_raw()) => {
             Err(Reason::Probe(format!("had not finished after {} s", deadline.as_secs_f64())))
         }
-        // It ended, but something that it started holds the pipe.
-        Answer::Late => Err(Reason::Probe(cause_of_death(status))),
+        _ => Err(Reason::Probe(cause_of_death(status))),
     }
 }
 
@@ -88,33 +89,19 @@ fn start(checked: &CheckedPlugin, how: &ProbeHow, token: &str) -> io::Result<Chi
         .spawn()
 }
 
-/// What came out of the child.
-enum Answer {
-    /// A whole answer.
-    Complete(ProbeAnswer),
-    /// Its end came first.
-    None,
-    /// The deadline came first.
-    Late,
-}
-
-fn listen(child: &mut Child, token: &str, end: Deadline) -> io::Result<Answer> {
-    let Some(output) = child.stdout.as_mut() else { return Ok(Answer::None) };
+/// What the child says until it ends, or the deadline comes.
+fn listen(child: &mut Child, end: Deadline) -> io::Result<Vec<u8>> {
     let mut heard = Vec::new();
+    let Some(output) = child.stdout.as_mut() else { return Ok(heard) };
     let mut buffer = [0; 4096];
-    loop {
-        if !wait_readable(&mut *output, end)? {
-            return Ok(Answer::Late);
-        }
+    while wait_readable(&mut *output, end)? {
         let count = output.read(&mut buffer)?;
         heard.extend(&buffer[..count]);
-        if let Some(answer) = ProbeAnswer::find(&heard, token) {
-            return Ok(Answer::Complete(answer));
-        }
         if count == 0 || heard.len() > ProbeAnswer::MAX_BYTES {
-            return Ok(Answer::None);
+            break;
         }
     }
+    Ok(heard)
 }
 
 /// Ends the child and whatever it started, and says how it ended. A process that is ending by itself keeps its own status:

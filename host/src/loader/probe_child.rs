@@ -47,7 +47,21 @@ fn serve(token: &str, parent: &str, path: &Path) -> io::Result<()> {
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&nothing)?;
     dup2_stdout(&nothing)?;
+    soil_heap();
     let outcome =
         manifest::read(&image).and_then(|manifest| load_descriptor(image, &manifest, path)).map(drop);
-    answer.write_all(&ProbeAnswer::new(outcome).to_bytes(token))
+    answer.write_all(&ProbeAnswer::new(outcome).to_bytes(token))?;
+    // The parent takes its closing for our end, and that is still to come.
+    std::mem::forget(answer);
+    Ok(())
+}
+
+/// Leaves garbage in the free memory of the heap, as there is in a host that has run for a while: where a damaged table makes the
+/// dynamic linker read beyond the end of another, zeros would be harmless here, and garbage would kill the host.
+fn soil_heap() {
+    const GARBAGE: u8 = 0xa5;
+    let blocks: Vec<Vec<u8>> = (4..16).flat_map(|power| vec![vec![GARBAGE; 1 << power]; 64]).collect();
+    // While the topmost block is in use, those below it are not given back to the system.
+    std::mem::forget(vec![GARBAGE; 1]);
+    drop(blocks);
 }

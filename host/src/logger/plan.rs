@@ -157,9 +157,8 @@ fn class_spec<'a>(candidate: &'a Candidate, class: &str) -> Option<&'a ClassSpec
 fn not_found(sink: &SinkConfig, error: &FindError) -> ConfigError {
     match error {
         FindError::Unknown(unknown) => {
-            let refused = unknown.refused.iter().map(|refusal| (refusal.path.clone(), refusal.to_string()));
-            let unreadable = unknown.unreadable.iter().map(|problem| (PathBuf::new(), problem.clone()));
-            let refused: Vec<_> = refused.chain(unreadable).collect();
+            let refused = unknown.refused.iter().map(ToString::to_string);
+            let refused: Vec<_> = refused.chain(unknown.unreadable.iter().cloned()).collect();
             ConfigError::unknown_class(sink, &unknown.known, &unknown.folders, &refused)
         }
         error => ConfigError::at_class(sink, &error.to_string()),

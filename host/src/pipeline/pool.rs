@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use audit_plugin_api::RawEvent;
 
-const SPARE_CHUNKS: usize = 32;
+const SPARE_CHUNKS: usize = 128;
 const READY_CHUNKS: usize = 8;
 const SPARE_RUNS: usize = 8;
 

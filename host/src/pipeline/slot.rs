@@ -11,7 +11,7 @@ use std::time::Instant;
 use audit_plugin_api::{RawEvent, Timestamp};
 
 use super::budget::Charge;
-use super::store::Record;
+use super::store::{Record, charge};
 use crate::event::IdGenerator;
 use crate::event::frame::{self, Stamp};
 
@@ -72,12 +72,12 @@ impl Slot {
         self.lock().accepted
     }
 
-    /// Says for each chunk in it how many events it has, and when the oldest was recorded.
-    pub fn look(&self, mut see: impl FnMut(usize, Instant)) {
+    /// How many events wait in it, and when the oldest was recorded; `None` when none does.
+    pub fn waiting(&self) -> Option<(u64, Instant)> {
         let inner = self.lock();
-        for chunk in inner.full.iter().chain(&inner.chunk) {
-            see(chunk.events as usize, chunk.oldest);
-        }
+        let oldest = inner.full.front().or(inner.chunk.as_ref())?.oldest;
+        let events = inner.accepted - inner.taken;
+        (events > 0).then_some((events, oldest))
     }
 
     /// Moves its chunks to the end of `chunks`, in order. Where numbers are missing, `lose` is told how many.
@@ -117,13 +117,13 @@ pub struct SlotWriter<'a> {
 impl SlotWriter<'_> {
     /// Whether its chunk has room for an event of this charge.
     pub fn has_room(&self, charge: usize) -> bool {
-        self.inner.chunk.as_ref().is_some_and(|chunk| chunk.charged + charge <= chunk.lease.bytes())
+        self.inner.chunk.as_ref().is_some_and(|chunk| chunk.has_room(charge))
     }
 
-    /// Puts the chunk to the full ones.
+    /// Puts the chunk to the full ones, unless it is empty.
     pub fn seal(&mut self) {
         let inner = &mut *self.inner;
-        inner.full.extend(inner.chunk.take());
+        inner.full.extend(inner.chunk.take().filter(|chunk| chunk.events > 0));
     }
 
     /// Goes on in this chunk.
@@ -132,31 +132,45 @@ impl SlotWriter<'_> {
         self.inner.chunk = Some(chunk);
     }
 
-    /// Writes an event into the chunk, which must have room for it.
-    pub fn push(&mut self, record: Record<'_>, timestamp: Timestamp, charge: usize, sequences: &AtomicU64) {
+    /// Writes an event into the chunk, if there is one with room for it. What it takes is known only when it is written:
+    /// the error says so, and nothing is changed.
+    pub fn push(
+        &mut self,
+        record: Record<'_>,
+        timestamp: Timestamp,
+        sequences: &AtomicU64,
+    ) -> Result<(), usize> {
         let inner = &mut *self.inner;
-        let Some(chunk) = &mut inner.chunk else { return };
+        let Some(chunk) = &mut inner.chunk else { return Err(record.charge()) };
         if inner.next_sequence == inner.last_sequence {
             inner.next_sequence = sequences.fetch_add(SEQUENCE_BLOCK, Ordering::Relaxed);
             inner.last_sequence = inner.next_sequence + SEQUENCE_BLOCK;
         }
         let sequence = inner.next_sequence;
-        inner.next_sequence += 1;
-        match record {
+        let before = chunk.bytes.len();
+        let line_len = match record {
             Record::Event(event) => {
                 let event_id = event.event_id.unwrap_or_else(|| inner.ids.next(timestamp));
-                frame::push_event(event, Stamp { sequence, timestamp, event_id, flags: 0 }, &mut chunk.bytes);
+                frame::push_event(event, Stamp { sequence, timestamp, event_id, flags: 0 }, &mut chunk.bytes)
             }
             Record::Line(line, entry) => {
                 frame::push_line(line, &RawEvent { sequence, ..*entry }, &mut chunk.bytes);
+                line.len()
             }
+        };
+        let charge = charge(line_len, chunk.bytes.len() - before);
+        if !chunk.has_room(charge) {
+            chunk.bytes.truncate(before);
+            return Err(charge);
         }
         if chunk.events == 0 {
             chunk.oldest = Instant::now();
         }
         chunk.events += 1;
         chunk.charged += charge;
+        inner.next_sequence += 1;
         inner.accepted += 1;
+        Ok(())
     }
 }
 
@@ -174,6 +188,10 @@ impl Chunk {
     /// An empty chunk in this buffer, for events of together this charge.
     pub fn new(bytes: Vec<u8>, lease: Charge) -> Self {
         Self { bytes, lease, charged: 0, events: 0, first: 0, oldest: Instant::now() }
+    }
+
+    fn has_room(&self, charge: usize) -> bool {
+        self.charged + charge <= self.lease.bytes()
     }
 
     /// Its frames.

@@ -50,12 +50,40 @@ impl Record<'_> {
         }
     }
 
-    pub(super) fn frame_len(&self) -> usize {
+    /// What it takes in the store: as a line with its entry, and before that as a frame.
+    pub(super) fn charge(&self) -> usize {
+        charge(self.line_len(), self.frame_len())
+    }
+
+    /// About what it takes, for less effort: nearly always at least as much.
+    fn likely_charge(&self) -> usize {
+        /// The keys and punctuation of a line, beyond what its frame has.
+        const KEYS_BYTES: usize = 280;
+        self.frame_len() + KEYS_BYTES + ENTRY_BYTES
+    }
+
+    /// Whether its line, without newline, has more bytes than this.
+    pub(super) fn is_larger_than(&self, bytes: usize) -> bool {
+        /// A byte of text is at most six in the line (`\u00xx`).
+        const MOST_OF_A_BYTE: usize = 6;
+        const MOST_OF_KEYS: usize = 512;
+        match self {
+            Record::Event(_) if self.frame_len() * MOST_OF_A_BYTE + MOST_OF_KEYS <= bytes => false,
+            _ => self.line_len() > bytes,
+        }
+    }
+
+    fn frame_len(&self) -> usize {
         match self {
             Record::Event(event) => frame::frame_len(event),
             Record::Line(line, _) => frame::line_frame_len(line),
         }
     }
+}
+
+/// What an event with a line (without newline) and a frame of these lengths takes in the store.
+pub(super) fn charge(line_len: usize, frame_len: usize) -> usize {
+    (line_len + 1 + ENTRY_BYTES).max(frame_len)
 }
 
 /// What to do while the store is full.
@@ -115,13 +143,20 @@ pub struct Store {
     pool: Arc<Pool>,
     tally: Arc<Tally>,
     registry: Mutex<Registry>,
-    pending: Mutex<VecDeque<Chunk>>,
+    pending: Mutex<Pending>,
     /// Position of the next event in the order of the store; held while a run is made and handed out.
     order: Mutex<u64>,
     next_sequence: AtomicU64,
     /// Whether somebody waits for the next event. Set before the slots are looked at, read under a slot's lock.
     asleep: AtomicBool,
     events: Box<dyn StoreEvents>,
+}
+
+/// Chunks that were taken out of their slots. The first is about the oldest.
+#[derive(Default)]
+struct Pending {
+    chunks: VecDeque<Chunk>,
+    events: u64,
 }
 
 #[derive(Default)]
@@ -179,42 +214,38 @@ impl Store {
     }
 
     /// Accepts an event, or says why not.
-    pub fn record(&self, record: Record<'_>, line_len: usize, patience: Patience<'_>) -> Result<(), Refused> {
-        self.with_slot(|slot| self.record_into(slot, record, line_len, patience))
+    pub fn record(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
+        self.with_slot(|slot| self.record_into(slot, record, patience))
     }
 
-    fn record_into(
-        &self,
-        slot: &Slot,
-        record: Record<'_>,
-        line_len: usize,
-        patience: Patience<'_>,
-    ) -> Result<(), Refused> {
-        let frame_len = record.frame_len();
-        let charge = (line_len + 1 + ENTRY_BYTES).max(frame_len);
-        let started = match record {
+    fn record_into(&self, slot: &Slot, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
+        let timestamp = match record {
             Record::Event(event) => event.timestamp.unwrap_or_else(Timestamp::now),
             Record::Line(_, entry) => Timestamp::from_micros(entry.timestamp),
         };
+        let mut needed = record.likely_charge();
         let mut half_full = false;
         let wake = loop {
             let mut writer = slot.writer().map_err(|Closed| Refused::Closed)?;
-            if !writer.has_room(charge) {
+            if !writer.has_room(needed) {
                 writer.seal();
-                match self.lease(charge, frame_len) {
+                match self.lease(needed) {
                     Some((chunk, taken)) => {
                         half_full |= taken == Taken::HalfFull;
                         writer.begin(chunk);
                     }
                     None => {
                         drop(writer);
-                        self.wait_for_room(charge, patience)?;
+                        needed = record.charge();
+                        self.wait_for_room(needed, patience)?;
                         continue;
                     }
                 }
             }
-            writer.push(record, started, charge, &self.next_sequence);
-            break self.asleep.load(Ordering::Relaxed);
+            match writer.push(record, timestamp, &self.next_sequence) {
+                Ok(()) => break self.asleep.load(Ordering::Relaxed),
+                Err(charge) => needed = charge,
+            }
         };
         if wake || half_full || self.wake_every_event {
             self.wake();
@@ -222,20 +253,18 @@ impl Store {
         Ok(())
     }
 
-    fn lease(&self, charge: usize, frame_len: usize) -> Option<(Chunk, Taken)> {
+    fn lease(&self, charge: usize) -> Option<(Chunk, Taken)> {
         if charge <= self.chunk_bytes {
             let taken = self.budget.take(self.chunk_bytes);
             if taken != Taken::No {
-                return Some((
-                    Chunk::new(self.pool.chunk(), Charge::of(&self.budget, self.chunk_bytes)),
-                    taken,
-                ));
+                let lease = Charge::of(&self.budget, self.chunk_bytes);
+                return Some((Chunk::new(self.pool.chunk(), lease), taken));
             }
         }
-        // Near the bound, and for a large event: a chunk of just the size that this one needs.
+        // Near the bound, and for a large event: a chunk of just the size that this one needs. A frame is no larger.
         let taken = self.budget.take(charge);
         (taken != Taken::No)
-            .then(|| (Chunk::new(Vec::with_capacity(frame_len), Charge::of(&self.budget, charge)), taken))
+            .then(|| (Chunk::new(Vec::with_capacity(charge), Charge::of(&self.budget, charge)), taken))
     }
 
     fn wait_for_room(&self, charge: usize, patience: Patience<'_>) -> Result<(), Refused> {
@@ -279,11 +308,12 @@ impl Store {
     /// What waits and is in no run yet.
     pub fn waiting(&self) -> Waiting {
         let mut waiting = Waiting::default();
-        for slot in &lock(&self.registry).slots {
-            slot.look(|events, oldest| waiting.add(events, oldest));
+        for (events, oldest) in lock(&self.registry).slots.iter().filter_map(|slot| slot.waiting()) {
+            waiting.add(events as usize, oldest);
         }
-        for chunk in lock(&self.pending).iter() {
-            waiting.add(chunk.events() as usize, chunk.oldest());
+        let pending = lock(&self.pending);
+        if let Some(chunk) = pending.chunks.front() {
+            waiting.add(pending.events as usize, chunk.oldest());
         }
         waiting
     }
@@ -312,7 +342,7 @@ impl Store {
     pub fn seal(&self) -> u64 {
         let position = lock(&self.order);
         self.take_slots();
-        *position + lock(&self.pending).iter().map(|chunk| u64::from(chunk.events())).sum::<u64>()
+        *position + lock(&self.pending).events
     }
 
     /// Accepts nothing more.
@@ -330,13 +360,14 @@ impl Store {
         let mut pending = lock(&self.pending);
         let mut chunks = Vec::new();
         let mut bytes = 0;
-        while let Some(chunk) = pending.front() {
+        while let Some(chunk) = pending.chunks.front() {
             bytes += chunk.charged();
             if bytes > self.run_bytes && !chunks.is_empty() {
                 break;
             }
-            chunks.extend(pending.pop_front());
+            chunks.extend(pending.chunks.pop_front());
         }
+        pending.events -= chunks.iter().map(|chunk| u64::from(chunk.events())).sum::<u64>();
         chunks
     }
 
@@ -345,7 +376,10 @@ impl Store {
         let mut pending = lock(&self.pending);
         let mut ended = 0;
         registry.slots.retain(|slot| {
-            let taken = slot.take(&mut pending, &mut |lost| self.lose(lost));
+            let before = pending.chunks.len();
+            let taken = slot.take(&mut pending.chunks, &mut |lost| self.lose(lost));
+            pending.events +=
+                pending.chunks.range(before..).map(|chunk| u64::from(chunk.events())).sum::<u64>();
             ended += taken.ended_with.unwrap_or(0);
             taken.ended_with.is_none()
         });

@@ -21,6 +21,7 @@ use super::run::Span;
 use super::sink::SinkInstance;
 use super::sink_host::SinkHost;
 use super::sink_state::{Idle, Phase, SinkState, State};
+use super::store::Waiting;
 
 thread_local! {
     /// The store whose sink this thread is inside a callback of; 0 outside.
@@ -118,7 +119,9 @@ impl Worker {
             return self.answer(&sink, state, request);
         }
         let now = Instant::now();
-        let waiting = sink.store.waiting();
+        // A full batch needs no look into the slots, whose locks the recorders want.
+        let full_batch = state.delivery.has_full_batch();
+        let waiting = if full_batch { Waiting::default() } else { sink.store.waiting() };
         let pressed = sink.store.budget().is_half_full();
         match state.delivery.next(now, waiting, pressed) {
             Step::Wait(until) => return sink.idle(&state, now, waiting, Some(until)),

@@ -84,3 +84,21 @@ pub fn json_string(text: &str) -> String {
     json.push('"');
     json
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_could_write_is_json_and_the_rest_is_not() {
+        let json = |text: &str| json_of(&syn::parse_str::<Expr>(text).expect("it is Rust"));
+        assert_eq!(json(r#""say \"x\"\n""#).as_deref(), Some(r#""say \"x\"\u000a""#));
+        assert_eq!(json("-1_000").as_deref(), Some("-1000"));
+        assert_eq!(json("1.").as_deref(), Some("1.0"));
+        assert_eq!(json("[true, [1]]").as_deref(), Some("[true,[1]]"));
+        assert_eq!(json("0xff").as_deref(), Some("255"));
+        for expression in ["Vec::new()", "1u8", "'x'", "[A]", "!true", "None"] {
+            assert_eq!(json(expression), None, "{expression}");
+        }
+    }
+}

@@ -174,3 +174,38 @@ fn from_cargo(name: &str) -> syn::Result<String> {
         Error::new(Span::call_site(), format!("{name} is not set: a plugin is built with cargo"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        syn::parse_str::<Export>(text).err().expect("it is refused").to_string()
+    }
+
+    #[test]
+    fn classes_bring_their_entry_of_the_manifest() {
+        let text = r#"
+            extension = door,
+            "a.b.C" => C { durable: true, batch_size: 7, flush_interval: 0.25, max_in_flight: 2 },
+            "a.D" => d::D<u8> { durable: false, flush_interval: 3, },
+        "#;
+        let export: Export = syn::parse_str(text).expect("it is right");
+        assert!(export.extension.is_some());
+        let json: Vec<&str> = export.classes.iter().map(|class| class.json.as_str()).collect();
+        let first = r#"{"class":"a.b.C","durable":true,"batch_size":7,"flush_interval":0.25,"max_in_flight":2,"options":"#;
+        assert_eq!(json, [first, r#"{"class":"a.D","durable":false,"flush_interval":3,"options":"#]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_does_not_compile() {
+        assert!(refused("").contains("at least one class"));
+        assert!(refused(r#""C" => C { durable: true }"#).contains("two or more words"));
+        assert!(refused(r#""a..C" => C { durable: true }"#).contains("two or more words"));
+        assert!(refused(r#""a.C" => C {}"#).contains("survive a power loss"));
+        assert!(refused(r#""a.C" => C { durable: true, batch: 1 }"#).contains("expected `durable`"));
+        assert!(refused(r#""a.C" => C { durable: true, batch_size: 0 }"#).contains("at least 1"));
+        assert!(refused(r#""a.C" => C { durable: true, durable: true }"#).contains("twice"));
+        assert!(refused(r#""a.C" => C { durable: true }, "a.C" => D { durable: true }"#).contains("twice"));
+    }
+}

@@ -21,7 +21,7 @@ pub fn derive_option_type(input: TokenStream) -> TokenStream {
 
 /// Exports the sink classes of a plugin, once in a crate:
 ///
-/// ```ignore
+/// ```text
 /// export_sinks! {
 ///     "print.PrintAuditLogger" => Print { durable: false, batch_size: 100, flush_interval: 0.2, max_in_flight: 8 },
 /// }

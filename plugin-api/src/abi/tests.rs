@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::host_side::Reply;
+use super::reply::Reply;
 use super::wire::{self, RawBatch, RawError, RawHeld, status};
 use super::{Instance, Module, Plugin, RawBytes, RawClass, RawReply, class, name, plugin_side};
 use crate::testing::{TestBatch, TestHost, context};
@@ -73,7 +73,7 @@ impl Plugin for Sinks {
 }
 
 fn open(services: Arc<dyn HostServices>) -> Instance {
-    Module(super::module::<Sinks>()).open("test.Checking", &json!({}), &context(), services).unwrap()
+    Module(super::table::<Sinks>()).open("test.Checking", &json!({}), &context(), services).unwrap()
 }
 
 fn events(count: usize) -> Vec<PermissionAuditEvent> {
@@ -132,7 +132,7 @@ fn the_plugin_gives_its_host_back() {
     drop(instance);
     assert_eq!(Arc::strong_count(&host), 1);
     let refused = Context { name: "refused".into(), ..context() };
-    let opened = Module(super::module::<Sinks>()).open("test.Checking", &json!({}), &refused, host.clone());
+    let opened = Module(super::table::<Sinks>()).open("test.Checking", &json!({}), &refused, host.clone());
     assert_eq!(opened.err(), Some(SinkError::permanent("refused")));
     assert_eq!(Arc::strong_count(&host), 1);
 }
@@ -156,8 +156,17 @@ fn a_host_that_panics_does_not_end_the_plugin() {
 }
 
 #[test]
+fn modules_are_shared_and_instances_are_sent_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Module>();
+    sent::<Instance>();
+    shared::<crate::HeldJson>();
+}
+
+#[test]
 fn a_class_that_is_not_there_is_named() {
-    let module = Module(super::module::<Sinks>());
+    let module = Module(super::table::<Sinks>());
     let error = module.validate("test.Chekcing", &json!({}), &context()).unwrap_err();
     assert!(error.reason.contains("`test.Chekcing`") && error.reason.contains("test.Checking"), "{error}");
 }

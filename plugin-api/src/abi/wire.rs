@@ -19,6 +19,9 @@ pub mod status {
     pub const FAILED: u32 = 2;
 }
 
+/// How many runs of a batch are passed on without an allocation.
+pub const RUNS_ON_STACK: usize = 8;
+
 /// No value where a duration in nanoseconds may stand.
 const NO_DURATION: u64 = u64::MAX;
 

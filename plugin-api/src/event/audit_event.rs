@@ -1,7 +1,5 @@
 //! One permission decision, as a struct.
 
-use std::borrow::Cow;
-
 use uuid::Uuid;
 
 use super::json::Reader;
@@ -126,9 +124,7 @@ impl PermissionAuditEvent {
     /// A lone surrogate (`\ud83d` without its partner), which a canonical line may hold and a `String` cannot, becomes
     /// U+FFFD in the texts; in the metadata it stays.
     pub fn from_canonical(line: &[u8]) -> Result<Self, InvalidEvent> {
-        let line = std::str::from_utf8(line)
-            .map_err(|error| InvalidEvent::NotUtf8 { position: error.valid_up_to() })?;
-        let mut line = Canonical { reader: Reader::new(line), scratch: Vec::new() };
+        let mut line = Canonical { reader: Reader::new(line)? };
         line.reader.open_event()?;
         let event = Self {
             event_id: Some(line.event_id()?),
@@ -171,39 +167,30 @@ impl PermissionAuditEvent {
 /// A canonical line that is being read.
 struct Canonical<'a> {
     reader: Reader<'a>,
-    scratch: Vec<u8>,
 }
 
 impl Canonical<'_> {
     fn key(&mut self, key: &'static str) -> Result<(), InvalidEvent> {
-        self.scratch.clear();
-        if self.reader.has_next(b'}', key == "event_id")? {
-            self.reader.key(&mut self.scratch)?;
-        }
-        if self.scratch == key.as_bytes() { Ok(()) } else { Err(InvalidEvent::MissingKey { key }) }
-    }
-
-    fn text(&mut self, key: &'static str) -> Result<Cow<'_, str>, InvalidEvent> {
-        self.scratch.clear();
-        self.reader.text(key, &mut self.scratch)?;
-        Ok(text::unescape(&self.scratch))
+        let comes_next =
+            self.reader.has_next(b'}', key == "event_id")? && *self.reader.key()? == *key.as_bytes();
+        if comes_next { Ok(()) } else { Err(InvalidEvent::MissingKey { key }) }
     }
 
     fn event_id(&mut self) -> Result<Uuid, InvalidEvent> {
         self.key("event_id")?;
-        let id = self.text("event_id")?;
-        Uuid::try_parse(&id).map_err(|_| InvalidEvent::event_id(id.as_bytes()))
+        let id = self.reader.text("event_id")?;
+        Uuid::try_parse_ascii(&id).map_err(|_| InvalidEvent::event_id(&id))
     }
 
     fn timestamp(&mut self) -> Result<Timestamp, InvalidEvent> {
         self.key("timestamp")?;
-        Timestamp::parse(self.text("timestamp")?.as_bytes(), MissingOffset::Refuse)
+        Timestamp::parse(&self.reader.text("timestamp")?, MissingOffset::Refuse)
     }
 
     fn action(&mut self) -> Result<Action, InvalidEvent> {
         self.key("action")?;
-        let word = self.text("action")?;
-        Action::parse(&word).ok_or_else(|| InvalidEvent::unknown_action(word.as_bytes()))
+        let word = self.reader.text("action")?;
+        Action::parse(&text::unescape(&word)).ok_or_else(|| InvalidEvent::unknown_action(&word))
     }
 
     fn boolean(&mut self, key: &'static str) -> Result<bool, InvalidEvent> {
@@ -213,9 +200,7 @@ impl Canonical<'_> {
 
     fn nullable_text(&mut self, key: &'static str) -> Result<Option<String>, InvalidEvent> {
         self.key(key)?;
-        self.scratch.clear();
-        let is_text = self.reader.nullable_text(key, &mut self.scratch)?;
-        Ok(is_text.then(|| text::unescape(&self.scratch).into_owned()))
+        Ok(self.reader.nullable_text(key)?.map(|escaped| text::unescape(&escaped).into_owned()))
     }
 
     fn texts(&mut self, key: &'static str) -> Result<Vec<String>, InvalidEvent> {
@@ -223,9 +208,7 @@ impl Canonical<'_> {
         self.reader.open_list(key)?;
         let mut texts = Vec::new();
         while self.reader.has_next(b']', texts.is_empty())? {
-            self.scratch.clear();
-            self.reader.list_text(key, &mut self.scratch)?;
-            texts.push(text::unescape(&self.scratch).into_owned());
+            texts.push(text::unescape(&self.reader.list_text(key)?).into_owned());
         }
         Ok(texts)
     }
@@ -239,9 +222,8 @@ impl Canonical<'_> {
 
     fn ignore_later_keys(&mut self) -> Result<(), InvalidEvent> {
         while self.reader.has_next(b'}', false)? {
-            self.scratch.clear();
-            self.reader.key(&mut self.scratch)?;
-            self.reader.value(&mut self.scratch)?;
+            self.reader.key()?;
+            self.reader.value(&mut Vec::new())?;
         }
         self.reader.end()
     }

@@ -3,6 +3,12 @@
 //! Key order, duplicate keys, number tokens and lone surrogates stay as they were. The grammar is RFC 8259's, to the
 //! letter; `NaN` and `Infinity` are refused by name, and so is the 101st level. Nothing is built between input and
 //! output, because a tree would lose duplicate keys, number tokens or lone surrogates.
+//! `members` adds what an event needs: keys, and values of the one type that a key takes.
+
+mod members;
+
+use std::borrow::Cow;
+use std::str::Utf8Error;
 
 use super::{InvalidEvent, text};
 
@@ -17,9 +23,14 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads this text from its start.
-    pub fn new(json: &'a str) -> Self {
-        Self { bytes: json.as_bytes(), at: 0 }
+    /// Reads this text, which must be UTF-8, from its start.
+    pub fn new(json: &'a [u8]) -> Result<Self, InvalidEvent> {
+        // Nearly all lines are ASCII, which is cheaper to see.
+        if !json.is_ascii() {
+            let not_utf8 = |error: Utf8Error| InvalidEvent::NotUtf8 { position: error.valid_up_to() };
+            std::str::from_utf8(json).map_err(not_utf8)?;
+        }
+        Ok(Self { bytes: json, at: 0 })
     }
 
     /// The next byte behind whitespace.
@@ -34,9 +45,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes this byte, behind whitespace.
+    #[inline]
     pub fn expect(&mut self, byte: u8) -> Result<(), InvalidEvent> {
         if self.peek() != Some(byte) {
-            return Err(self.unexpected(&format!("'{}'", char::from(byte))));
+            return Err(self.expected(byte));
         }
         self.at += 1;
         Ok(())
@@ -67,86 +79,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes a key and its colon; appends the key, escaped and without quotes.
-    #[inline]
-    pub fn key(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
-        if self.peek() != Some(b'"') {
-            return Err(self.unexpected("a key in quotes"));
-        }
-        self.quoted(out)?;
-        self.expect(b':')
-    }
-
-    /// Takes a text, the value of `key`; appends it escaped and without quotes.
-    #[inline]
-    pub fn text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
-        self.expect_type(b'"', key, "text")?;
-        self.quoted(out)
-    }
-
-    /// Takes a text or null, the value of `key`; appends the text escaped and without quotes. False for null.
-    #[inline]
-    pub fn nullable_text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<bool, InvalidEvent> {
-        if self.null() {
-            return Ok(false);
-        }
-        self.expect_type(b'"', key, "text or null")?;
-        self.quoted(out)?;
-        Ok(true)
-    }
-
-    /// Takes true or false, the value of `key`.
-    pub fn boolean(&mut self, key: &'static str) -> Result<bool, InvalidEvent> {
-        match self.peek() {
-            Some(b't') if self.take_word(b"true") => Ok(true),
-            Some(b'f') if self.take_word(b"false") => Ok(false),
-            _ => Err(self.wrong_type(key, "true or false")),
-        }
-    }
-
-    /// Takes the bracket that opens a list, the value of `key`.
-    pub fn open_list(&mut self, key: &'static str) -> Result<(), InvalidEvent> {
-        self.expect_type(b'[', key, "a list of text")?;
-        self.at += 1;
-        Ok(())
-    }
-
-    /// Takes a text of a list, the value of `key`; appends it escaped and without quotes.
-    #[inline]
-    pub fn list_text(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
-        if self.peek() != Some(b'"') {
-            let found = self.name_type()?;
-            return Err(InvalidEvent::WrongItem { key, found });
-        }
-        self.quoted(out)
-    }
-
-    /// Takes an object, the value of `key`, and appends it.
-    pub fn object(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
-        self.expect_type(b'{', key, "an object")?;
-        self.value(out)
-    }
-
-    /// Takes an object or null, the value of `key`, and appends the object. False for null.
-    pub fn nullable_object(&mut self, key: &'static str, out: &mut Vec<u8>) -> Result<bool, InvalidEvent> {
-        if self.null() {
-            return Ok(false);
-        }
-        self.expect_type(b'{', key, "an object or null")?;
-        self.value(out)?;
-        Ok(true)
-    }
-
-    /// Takes the bracket that opens an event.
-    pub fn open_event(&mut self) -> Result<(), InvalidEvent> {
-        if self.peek() != Some(b'{') {
-            let found = self.name_type()?;
-            return Err(InvalidEvent::NoObject { found });
-        }
-        self.at += 1;
-        Ok(())
-    }
-
     /// Takes a value of any type and appends it.
     pub fn value(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         // One bit for each open bracket, the innermost lowest: 1 for an object.
@@ -169,7 +101,7 @@ impl<'a> Reader<'a> {
                 }
                 Some(b'"') => {
                     out.push(b'"');
-                    self.quoted(out)?;
+                    self.push_quoted(out)?;
                     out.push(b'"');
                 }
                 _ => self.scalar(out)?,
@@ -189,60 +121,41 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expect_type(
-        &mut self,
-        opening: u8,
-        key: &'static str,
-        expected: &'static str,
-    ) -> Result<(), InvalidEvent> {
-        if self.peek() == Some(opening) { Ok(()) } else { Err(self.wrong_type(key, expected)) }
-    }
-
-    #[cold]
-    fn wrong_type(&mut self, key: &'static str, expected: &'static str) -> InvalidEvent {
-        match self.name_type() {
-            Ok(found) => InvalidEvent::WrongType { key, expected, found },
-            Err(error) => error,
-        }
-    }
-
-    /// The type of what comes next; an error where that is no JSON.
-    #[cold]
-    fn name_type(&mut self) -> Result<&'static str, InvalidEvent> {
-        Ok(match self.peek() {
-            Some(b'"') => "text",
-            Some(b'[') => "a list",
-            Some(b'{') => "an object",
-            _ => {
-                let mut scalar = Vec::new();
-                self.scalar(&mut scalar)?;
-                match scalar.as_slice() {
-                    b"true" => "true",
-                    b"false" => "false",
-                    b"null" => "null",
-                    _ => "a number",
-                }
-            }
-        })
-    }
-
-    fn null(&mut self) -> bool {
-        self.peek() == Some(b'n') && self.take_word(b"null")
-    }
-
     /// Takes the member's key, if the innermost bracket is an object, and appends it with quotes and colon.
+    #[inline]
     fn member_key(&mut self, objects: u128, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         if objects & 1 == 1 {
+            self.expect_key()?;
             out.push(b'"');
-            self.key(out)?;
+            self.push_quoted(out)?;
+            self.expect(b':')?;
             out.extend_from_slice(b"\":");
         }
         Ok(())
     }
 
-    /// Takes a string, whose opening quote comes next, and appends its text, escaped and without quotes.
     #[inline]
-    fn quoted(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+    fn expect_key(&mut self) -> Result<(), InvalidEvent> {
+        if self.peek() == Some(b'"') { Ok(()) } else { Err(self.unexpected("a key in quotes")) }
+    }
+
+    /// Takes a string, whose opening quote comes next; gives its text, escaped and without quotes.
+    #[inline]
+    fn quoted(&mut self) -> Result<Cow<'a, [u8]>, InvalidEvent> {
+        let bytes = self.bytes;
+        let text = &bytes[self.at + 1..];
+        let plain = text::plain_len(text);
+        if text.get(plain) == Some(&b'"') {
+            self.at += plain + 2;
+            return Ok(Cow::Borrowed(&text[..plain]));
+        }
+        let mut canonical = Vec::new();
+        self.push_quoted(&mut canonical)?;
+        Ok(Cow::Owned(canonical))
+    }
+
+    /// Takes a string, whose opening quote comes next, and appends its text, escaped and without quotes.
+    fn push_quoted(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         self.at += 1;
         loop {
             let rest = &self.bytes[self.at..];
@@ -351,6 +264,11 @@ impl<'a> Reader<'a> {
     }
 
     #[cold]
+    fn expected(&self, byte: u8) -> InvalidEvent {
+        self.unexpected(&format!("'{}'", char::from(byte)))
+    }
+
+    #[cold]
     fn unexpected(&self, expected: &str) -> InvalidEvent {
         let rest = String::from_utf8_lossy(&self.bytes[self.at..(self.at + 4).min(self.bytes.len())]);
         self.not_json(match rest.chars().next() {
@@ -376,7 +294,7 @@ mod tests {
     use super::*;
 
     fn canonical(json: &str) -> Result<String, String> {
-        let mut reader = Reader::new(json);
+        let mut reader = Reader::new(json.as_bytes()).map_err(|error| error.to_string())?;
         let mut out = Vec::new();
         reader.value(&mut out).and_then(|()| reader.end()).map_err(|error| error.to_string())?;
         Ok(String::from_utf8(out).expect("UTF-8"))

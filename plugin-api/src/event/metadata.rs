@@ -17,7 +17,7 @@ pub struct Metadata(Box<str>);
 impl Metadata {
     /// The metadata that this JSON object writes.
     pub fn from_json(json: &str) -> Result<Self, InvalidEvent> {
-        let mut reader = Reader::new(json);
+        let mut reader = Reader::new(json.as_bytes())?;
         let mut canonical = Vec::new();
         reader.object("metadata", &mut canonical)?;
         reader.end()?;

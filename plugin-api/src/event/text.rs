@@ -72,12 +72,6 @@ fn escaped_len_slow(text: &[u8]) -> usize {
 #[inline]
 pub fn plain_len(text: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(block) = text[at..].first_chunk::<16>() {
-        if block.iter().fold(false, |found, &byte| found | is_special(byte)) {
-            break;
-        }
-        at += 16;
-    }
     while let Some(word) = text[at..].first_chunk::<8>() {
         let special = special_bits(u64::from_le_bytes(*word));
         if special != 0 {

@@ -5,6 +5,8 @@ mod json_text;
 mod option_type;
 mod seconds;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 

@@ -1,10 +1,12 @@
 //! The file sink: appends canonical lines to a file that others may move, and never leaves half a line in it.
 //!
-//! [`FileOptions`] is what `audit.toml` may say, [`Settings`] what it means, [`FileSink`] the sink. Underneath:
+//! [`FileOptions`] is what `audit.toml` may say, `settings` what it means, [`FileSink`] the sink. Underneath:
 //!
 //! ```text
 //! log_file   an open file and its end: opened, appended to, cut back to the last whole line
-//! lock       one instance for each file, in this process and in all others
+//! lock       one sink for each file, in this process and in all others; turns among kin
+//! kin        which processes are kin
+//! range_lock locks between processes
 //! tail       a last line that a crash has torn is moved out of the way
 //! place      is the file still what its path names?
 //! section    consecutive events of a batch
@@ -13,11 +15,13 @@
 //! ```
 
 mod fsync;
+mod kin;
 mod lock;
 mod log_file;
 mod mode;
 mod options;
 mod place;
+mod range_lock;
 mod rotation;
 mod section;
 mod settings;

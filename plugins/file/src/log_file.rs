@@ -1,7 +1,8 @@
 //! An open file and its end.
 //!
 //! As long as it is in use, whole lines are all that it holds: a write that fails in the middle of a line is cut back
-//! to the end of the line before. Where that fails too, the file must be dropped and opened anew, which repairs it.
+//! to the end of the line before. Where that fails too, the file has another length than it was left with, so that it
+//! is repaired before the next line.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -13,7 +14,7 @@ use audit_plugin_api::{Host, Level};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::lock::{FileLock, Owner, Refused};
+use crate::lock::{FileLock, Owner, Refused, Turn};
 use crate::place::{self, Place, id_of, kind_of};
 use crate::settings::Settings;
 use crate::tail::{self, Tail};
@@ -28,8 +29,10 @@ const ATTEMPTS: usize = 8;
 
 /// An open file and its end.
 pub struct LogFile {
-    file: Arc<File>,
+    turn: Option<Turn>,
+    // Dropped before the descriptor is closed: from then on another file may have the same inode.
     lock: FileLock,
+    file: Arc<File>,
     kind: Kind,
     len: u64,
 }
@@ -52,21 +55,11 @@ pub struct Failed {
     pub bytes: u64,
     /// What happened.
     pub error: io::Error,
-    /// Whether the file ends with a whole line.
-    pub end: End,
-}
-
-/// How a file ends after a write that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// With a whole line.
-    Whole,
-    /// With a torn one: the file must be opened anew.
-    Torn,
 }
 
 impl LogFile {
-    /// Opens the file, and makes it and its folder where they are missing. The error is a sentence.
+    /// Opens the file, and makes it and its folder where they are missing. It is its [turn](LogFile::begin_turn). The
+    /// error is a sentence.
     pub fn open(settings: &Settings, owner: &Arc<Owner>, host: &Host) -> Result<Self, String> {
         let path = &settings.path;
         let shown = path.display();
@@ -91,7 +84,9 @@ impl LogFile {
                 }
                 Kind::Device => FileLock::none(&metadata, owner),
             };
-            if !fs::symlink_metadata(path).is_ok_and(|now| id_of(&now) == lock.id()) {
+            let mut opened = Self { turn: None, lock, file: Arc::new(file), kind, len: 0 };
+            opened.begin_turn().map_err(|error| format!("{shown} cannot be locked: {error}"))?;
+            if !fs::symlink_metadata(path).is_ok_and(|now| id_of(&now) == opened.lock.id()) {
                 continue;
             }
             if made == Made::New && settings.fsync != Fsync::Never {
@@ -99,13 +94,25 @@ impl LogFile {
                     .and_then(|folder| folder.sync_all())
                     .map_err(|error| format!("the folder {} cannot be synced: {error}", folder.display()))?;
             }
-            let mut opened = Self { file: Arc::new(file), lock, kind, len: 0 };
             opened
                 .find_end(settings, host)
                 .map_err(|error| format!("repairing the end of {shown}: {error}"))?;
             return Ok(opened);
         }
         Err(format!("{shown} was replaced {ATTEMPTS} times while it was opened"))
+    }
+
+    /// Waits until no kin changes the file, and has it until [`LogFile::end_turn`].
+    pub fn begin_turn(&mut self) -> io::Result<()> {
+        if self.kind == Kind::Regular && self.turn.is_none() {
+            self.turn = Some(self.lock.wait_for_turn(&self.file)?);
+        }
+        Ok(())
+    }
+
+    /// Lets kin change the file.
+    pub fn end_turn(&mut self) {
+        self.turn = None;
     }
 
     /// Where the file is now.
@@ -146,9 +153,9 @@ impl LogFile {
             Err(error) => {
                 let whole: Vec<u64> = ends.take_while(|&end| end <= written).collect();
                 let bytes = whole.last().copied().unwrap_or(0);
-                let end = self.cut_back(bytes, written);
+                self.cut_back(bytes, written);
                 self.advance(bytes);
-                Err(Failed { lines: whole.len(), bytes, error, end })
+                Err(Failed { lines: whole.len(), bytes, error })
             }
         }
     }
@@ -159,21 +166,19 @@ impl LogFile {
         }
     }
 
-    /// Takes back what stands behind the first `whole` of the last `written` bytes.
-    fn cut_back(&self, whole: u64, written: u64) -> End {
-        if whole == written {
-            return End::Whole;
-        }
+    /// Takes back what stands behind the first `whole` of the last `written` bytes. Where that fails, the file is longer
+    /// than it was left, which is noticed before the next line.
+    fn cut_back(&self, whole: u64, written: u64) {
         let end = self.len + written;
-        let ours = !self.lock.owner().is_deposed() && self.file.metadata().is_ok_and(|now| now.len() == end);
-        match ours && self.file.set_len(self.len + whole).is_ok() {
-            true => End::Whole,
-            false => End::Torn,
+        let ours =
+            || !self.lock.owner().is_deposed() && self.file.metadata().is_ok_and(|now| now.len() == end);
+        if whole < written && ours() {
+            let _ = self.file.set_len(self.len + whole);
         }
     }
 
     /// Finds the end, and moves a torn last line away.
-    fn find_end(&mut self, settings: &Settings, host: &Host) -> io::Result<()> {
+    pub fn find_end(&mut self, settings: &Settings, host: &Host) -> io::Result<()> {
         if self.kind == Kind::Device {
             return Ok(());
         }

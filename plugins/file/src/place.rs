@@ -23,8 +23,8 @@ pub enum Place {
     Replaced,
     /// Where it was, but this much shorter.
     Truncated(u64),
-    /// Where it was, but this much longer.
-    Grown(u64),
+    /// Where it was, but longer: kin have written to it, or a line could not be cut back.
+    Grown,
 }
 
 /// Finds the place of a file that was opened at `path`, is `id`, and was left `len` bytes long. What cannot be looked
@@ -33,7 +33,7 @@ pub fn find(path: &Path, file: &File, id: FileId, len: u64) -> Place {
     match fs::symlink_metadata(path) {
         Ok(now) if id_of(&now) == id => match now.len() {
             size if size < len => Place::Truncated(len - size),
-            size if size > len => Place::Grown(size - len),
+            size if size > len => Place::Grown,
             _ => Place::Kept,
         },
         Ok(_) => Place::Replaced,

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::FileOptions;
 use crate::lock::{Busy, Owner};
-use crate::log_file::{End, Failed, LogFile};
+use crate::log_file::{Failed, LogFile};
 use crate::place::Place;
 use crate::rotation::rotate;
 use crate::section::Section;
@@ -27,8 +27,6 @@ pub struct FileSink {
     owner: Arc<Owner>,
     syncer: Syncer,
     file: Option<LogFile>,
-    /// Whether it was said that somebody else writes to the file.
-    grown: bool,
     /// Whether it was said that the file cannot be rotated.
     stuck: bool,
     written_bytes: u64,
@@ -45,9 +43,10 @@ impl Sink for FileSink {
 
     fn open(options: FileOptions, context: Context, host: Host) -> Result<Self, SinkError> {
         let settings = Settings::new(&options, &context)?;
-        let owner = Owner::new(&context.name);
-        let file = LogFile::open(&settings, &owner, &host)
+        let owner = Owner::new(&context.config_dir, &context.name);
+        let mut file = LogFile::open(&settings, &owner, &host)
             .map_err(|reason| SinkError::retryable(reason).option("path"))?;
+        file.end_turn();
         let syncer = Syncer::start(settings.fsync)
             .map_err(|error| SinkError::retryable(format!("no thread for syncing: {error}")))?;
         Ok(Self {
@@ -56,7 +55,6 @@ impl Sink for FileSink {
             owner,
             syncer,
             file: Some(file),
-            grown: false,
             stuck: false,
             written_bytes: 0,
             written_events: 0,
@@ -65,27 +63,7 @@ impl Sink for FileSink {
     }
 
     fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
-        let owner = Arc::clone(&self.owner);
-        let _busy = enter(&owner, batch.deadline())?;
-        self.syncer.failure().map_err(|error| self.sync_failed(&error))?;
-        let mut rest = Section::whole(batch);
-        while !rest.is_empty() {
-            let done = rest.start() as u32;
-            let len = self.ready().map_err(|error| after(error, done))?;
-            let now = match self.settings.max_bytes {
-                None => rest,
-                Some(max_bytes) => match rest.first_bytes(max_bytes.saturating_sub(len)) {
-                    fitting if !fitting.is_empty() => fitting,
-                    // A line that is longer than `max_bytes` has a file of its own.
-                    _ if len == 0 => rest.first_event(),
-                    _ if self.rotate().map_err(|error| after(error, done))? => continue,
-                    _ => rest,
-                },
-            };
-            self.append(now)?;
-            rest = rest.behind(now);
-        }
-        Ok(Written::Delivered)
+        self.in_turn(batch.deadline(), |sink| sink.write(batch))
     }
 
     fn flush(&mut self, deadline: Deadline) -> Result<(), SinkError> {
@@ -105,23 +83,20 @@ impl Sink for FileSink {
     }
 
     fn control(&mut self, request: &Value, deadline: Deadline) -> Result<Value, SinkError> {
-        let owner = Arc::clone(&self.owner);
-        let _busy = enter(&owner, deadline)?;
-        match request.get("control").and_then(Value::as_str) {
+        self.in_turn(deadline, |sink| match request.get("control").and_then(Value::as_str) {
             Some("reopen") => {
-                self.leave()?;
-                self.ready()?;
-                Ok(json!({"control": "reopen", "path": self.settings.path.display().to_string()}))
+                sink.leave()?;
+                sink.ready()?;
+                Ok(json!({"control": "reopen", "path": sink.settings.path.display().to_string()}))
             }
             Some("rotate") => {
-                let rotated = self.ready()? > 0 && self.rotate()?;
-                self.ready()?;
-                Ok(
-                    json!({"control": "rotate", "rotated": rotated, "path": self.settings.path.display().to_string()}),
-                )
+                let rotated = sink.ready()? > 0 && sink.rotate()?;
+                sink.ready()?;
+                let path = sink.settings.path.display().to_string();
+                Ok(json!({"control": "rotate", "rotated": rotated, "path": path}))
             }
             _ => Err(SinkError::unsupported(&format!("control {request}"))),
-        }
+        })
     }
 
     fn inspect(&mut self, request: &str) -> Result<Value, SinkError> {
@@ -143,41 +118,71 @@ impl Sink for FileSink {
 }
 
 impl FileSink {
-    /// Sees to it that the open file is the one that the path names, and returns its length.
+    /// Makes a call in which the file may be changed.
+    fn in_turn<T>(
+        &mut self,
+        deadline: Deadline,
+        call: impl FnOnce(&mut Self) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
+        let owner = Arc::clone(&self.owner);
+        let _busy = enter(&owner, deadline)?;
+        let answer = call(self);
+        if let Some(file) = &mut self.file {
+            file.end_turn();
+        }
+        answer
+    }
+
+    fn write(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
+        self.syncer.failure().map_err(|error| self.sync_failed(&error))?;
+        let mut rest = Section::whole(batch);
+        while !rest.is_empty() {
+            let done = rest.start() as u32;
+            let len = self.ready().map_err(|error| after(error, done))?;
+            let now = match self.settings.max_bytes {
+                None => rest,
+                Some(max_bytes) => match rest.first_bytes(max_bytes.saturating_sub(len)) {
+                    fitting if !fitting.is_empty() => fitting,
+                    // A line that is longer than `max_bytes` has a file of its own.
+                    _ if len == 0 => rest.first_event(),
+                    _ if self.rotate().map_err(|error| after(error, done))? => continue,
+                    _ => rest,
+                },
+            };
+            self.append(now)?;
+            rest = rest.behind(now);
+        }
+        Ok(Written::Delivered)
+    }
+
+    /// Sees to it that the open file is the one that the path names, and that it is its turn; returns its length.
     fn ready(&mut self) -> Result<u64, SinkError> {
-        if let Some(file) = &self.file {
-            match file.place(&self.settings.path) {
-                Place::Kept => {
-                    let len = file.len();
-                    return file.renew_lock().map(|()| len).map_err(|refused| {
+        let shown = self.settings.path.display();
+        if let Some(file) = &mut self.file {
+            let retryable = |error| SinkError::retryable(format!("{shown}: {error}"));
+            file.begin_turn().map_err(retryable)?;
+            let place = file.place(&self.settings.path);
+            let befell = match place {
+                Place::Kept | Place::Grown => {
+                    if let Err(refused) = file.renew_lock() {
                         self.file = None;
-                        SinkError::retryable(format!("{} {refused}", self.settings.path.display()))
-                    });
+                        return Err(SinkError::retryable(format!("{shown} {refused}")));
+                    }
+                    if place == Place::Grown {
+                        file.find_end(&self.settings, &self.host).map_err(retryable)?;
+                    }
+                    return Ok(file.len());
                 }
-                place => {
-                    let len = file.len();
-                    self.warn(&place, len);
-                    self.leave()?;
-                }
-            }
+                Place::Moved => "was moved away".to_owned(),
+                Place::Deleted => format!("was deleted, with {} bytes in it", file.len()),
+                Place::Replaced => "was replaced by another file".to_owned(),
+                Place::Truncated(bytes) => format!("was truncated: its last {bytes} bytes are gone"),
+            };
+            self.host.log(Level::Warn, "file", &format!("{shown} {befell}; it is opened anew"));
+            self.leave()?;
         }
         let file = LogFile::open(&self.settings, &self.owner, &self.host).map_err(SinkError::retryable)?;
         Ok(self.file.insert(file).len())
-    }
-
-    /// Logs what befell the file; that somebody else writes to it is said once.
-    fn warn(&mut self, place: &Place, len: u64) {
-        let befell = match place {
-            Place::Kept => return,
-            Place::Moved => "was moved away".to_owned(),
-            Place::Deleted => format!("was deleted, with {len} bytes in it"),
-            Place::Replaced => "was replaced by another file".to_owned(),
-            Place::Truncated(bytes) => format!("was truncated: its last {bytes} bytes are gone"),
-            Place::Grown(_) if mem::replace(&mut self.grown, true) => return,
-            Place::Grown(bytes) => format!("was written to by somebody else: {bytes} bytes"),
-        };
-        let text = format!("{} {befell}; it is opened anew", self.settings.path.display());
-        self.host.log(Level::Warn, "file", &text);
     }
 
     fn append(&mut self, section: Section<'_>) -> Result<(), SinkError> {
@@ -193,10 +198,7 @@ impl FileSink {
         if lines > 0 {
             self.syncer.written(&handle).map_err(|error| self.sync_failed(&error))?;
         }
-        let Err(Failed { error, end, .. }) = result else { return Ok(()) };
-        if end == End::Torn {
-            self.file = None;
-        }
+        let Err(Failed { error, .. }) = result else { return Ok(()) };
         let reason = format!("appending to {}: {error}", self.settings.path.display());
         Err(SinkError::retryable(reason).after((section.start() + lines) as u32))
     }

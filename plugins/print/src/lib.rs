@@ -1,8 +1,8 @@
 //! The print sink: one line for each event on standard output or standard error.
 //!
-//! [`PrintOptions`] is what `audit.toml` may say, [`Print`] the sink. [`lines`] makes the lines of a
-//! batch, [`line`] finds the parts that are printed within the canonical line, [`python`] writes them as Python would,
-//! [`printable`] is the Unicode table for that, and [`output`] puts bytes on the stream and knows how far it got.
+//! [`PrintOptions`] is what `audit.toml` may say, [`Print`] the sink. `lines` makes the lines of a
+//! batch, `line` finds the parts that are printed within the canonical line, `python` writes them as Python would,
+//! `printable` is the Unicode table for that, and `output` puts bytes on the stream and knows how far it got.
 
 mod line;
 mod lines;

@@ -155,10 +155,10 @@ fn option_with_an_unknown_value() {
 fn unknown_class() {
     let sink = config("audit_logger = \"file.FileAuditLoger\"").sinks.remove(0);
     let known = ["file.FileAuditLogger".to_owned(), "print.PrintAuditLogger".to_owned()];
-    let refused = [(PathBuf::from("/absent/libx.so"), "it is no ELF file: rebuild it".to_owned())];
+    let refused = ["/absent/libx.so is no ELF file: rebuild it".to_owned()];
     let folders = [PathBuf::from("/absent"), PathBuf::from("/")];
     assert_snapshot!(ConfigError::unknown_class(&sink, &known, &folders, &refused), @r#"
-    audit.toml:1:16: no plugin has the class `file.FileAuditLoger`; did you mean `file.FileAuditLogger`?
+    audit.toml:1:16: unknown class `file.FileAuditLoger`; did you mean `file.FileAuditLogger`?
       |
     1 | audit_logger = "file.FileAuditLoger"
       |                ^^^^^^^^^^^^^^^^^^^^^
@@ -166,10 +166,10 @@ fn unknown_class() {
       = note: known classes: `file.FileAuditLogger`, `print.PrintAuditLogger`
       = note: searched the folder /absent, which does not exist
       = note: searched the folder /
-      = note: refused /absent/libx.so: it is no ELF file: rebuild it
+      = note: refused: /absent/libx.so is no ELF file: rebuild it
     "#);
     assert_snapshot!(ConfigError::unknown_class(&sink, &[], &[], &[]), @r#"
-    audit.toml:1:16: no plugin has the class `file.FileAuditLoger`
+    audit.toml:1:16: unknown class `file.FileAuditLoger`
       |
     1 | audit_logger = "file.FileAuditLoger"
       |                ^^^^^^^^^^^^^^^^^^^^^

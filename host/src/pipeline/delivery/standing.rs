@@ -5,6 +5,11 @@ use crate::pipeline::piece::Piece;
 use crate::pipeline::run::Span;
 
 impl Delivery {
+    /// Whether a batch could go out that is full already.
+    pub fn has_full_batch(&self) -> bool {
+        self.queued >= self.settings.batch_size
+    }
+
     /// Whether nothing waits and nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty()

@@ -135,7 +135,8 @@ impl SinkState {
         if !state.delivery.is_idle() {
             tracing::error!(sink = self.settings.name, "{reason}");
         }
-        state.delivery.give_up_waiting(reason);
+        let reason = state.with_last_error(reason);
+        state.delivery.give_up_waiting(&reason);
         state.notify_work(self);
     }
 
@@ -146,7 +147,7 @@ impl SinkState {
             return;
         }
         let now = Instant::now();
-        let mut reason = reason.to_owned();
+        let mut reason = state.with_last_error(reason);
         if let Some(call) = state.call {
             let hung = format!("{} did not return before the end of closing, and was abandoned", call.kind);
             reason = format!("{reason}: {hung}");

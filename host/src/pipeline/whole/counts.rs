@@ -48,9 +48,9 @@ impl Pipeline {
         counts.with_queued()
     }
 
-    /// The first sink that reported `{"state": "failed"}` or is failed, with the reason.
+    /// The first required sink that reported `{"state": "failed"}` or is failed, with the reason.
     pub fn failed_sink(&self) -> Option<(String, String)> {
-        self.sinks.iter().find_map(|sink| {
+        self.sinks.iter().filter(|sink| sink.settings.required).find_map(|sink| {
             let state = sink.lock();
             let reported = state.report.as_ref().filter(|report| report["state"] == "failed");
             let reason = match reported {

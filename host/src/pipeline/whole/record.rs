@@ -48,19 +48,23 @@ impl Pipeline {
         self.accept(Record::Event(event), patience)
     }
 
-    /// Accepts an event or a canonical line; returns when it is accepted (with `use_worker = false`: delivered).
+    /// Accepts an event or a canonical line; returns when it is accepted (with `use_worker = false`: delivered). One that
+    /// is not accepted counts as rejected, unless the caller was told to stop while it waited.
     pub fn accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
         let accepted = self.try_accept(record, patience);
-        if accepted.as_ref().is_err_and(|error| !matches!(error, RecordError::Undelivered(_))) {
-            self.tally.reject();
+        let was_stopped = matches!(patience, Patience::UntilStopped(_));
+        match &accepted {
+            Ok(()) | Err(RecordError::Undelivered(_)) => {}
+            Err(RecordError::Full { .. }) if was_stopped => {}
+            Err(_) => self.tally.reject(),
         }
         accepted
     }
 
     fn try_accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
-        let size = record.line_len();
-        if size > self.buffer.max_event_bytes {
-            return Err(RecordError::TooLarge { size, limit: self.buffer.max_event_bytes });
+        let limit = self.buffer.max_event_bytes;
+        if record.is_larger_than(limit) {
+            return Err(RecordError::TooLarge { size: record.line_len(), limit });
         }
         let refused = |refused| match refused {
             Refused::Closed => RecordError::Closed,
@@ -70,9 +74,9 @@ impl Pipeline {
             // From a sink's own callback: waiting for that sink would never end, so it is delivered later.
             Some(turnstile) if !in_callback(self.store.id()) => {
                 let _turn = turnstile.pass(self.buffer.block_timeout).ok_or_else(|| self.full())?;
-                self.write_through(|| self.store.record(record, size, patience).map_err(refused))
+                self.write_through(|| self.store.record(record, patience).map_err(refused))
             }
-            _ => self.store.record(record, size, patience).map_err(refused),
+            _ => self.store.record(record, patience).map_err(refused),
         }
     }
 

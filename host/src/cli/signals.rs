@@ -1,0 +1,152 @@
+//! What stops a command early: SIGTERM and SIGINT, or a sink that has failed for good.
+//!
+//! The first signal is noted, and ends every wait of this module's [`Stop`]; a second one ends the process at once with
+//! 128 + its number, whatever the process is doing. Nothing is lost in between: a signal is either seen by
+//! [`Stop::is_set`] or makes [`Stop::wait_readable`] return.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::{flag, low_level};
+
+use super::failure::Failure;
+
+/// Whether to stop, for every thread that has to know.
+#[derive(Debug)]
+pub struct Stop {
+    set: Arc<AtomicBool>,
+    signal: Arc<AtomicUsize>,
+    /// Readable once `set`.
+    awaken: UnixStream,
+    waker: UnixStream,
+}
+
+impl Stop {
+    /// Takes SIGTERM and SIGINT over.
+    pub fn on_signals() -> Result<Arc<Self>, Failure> {
+        let install = || -> io::Result<Self> {
+            let (awaken, waker) = pipe()?;
+            let set = Arc::new(AtomicBool::new(false));
+            let signal = Arc::new(AtomicUsize::new(0));
+            let signalled = Arc::new(AtomicBool::new(false));
+            for number in [SIGTERM, SIGINT] {
+                // In this order: the second signal, and not the first, finds the flag set.
+                flag::register_conditional_shutdown(number, 128 + number, signalled.clone())?;
+                flag::register(number, signalled.clone())?;
+                flag::register_usize(number, signal.clone(), number as usize)?;
+                flag::register(number, set.clone())?;
+                low_level::pipe::register(number, waker.try_clone()?)?;
+            }
+            Ok(Self { set, signal, awaken, waker })
+        };
+        install().map(Arc::new).map_err(|error| cannot_install(&error))
+    }
+
+    /// Stops without a signal.
+    pub fn set(&self) {
+        self.set.store(true, Ordering::SeqCst);
+        wake(&self.waker);
+    }
+
+    /// Whether to stop.
+    pub fn is_set(&self) -> bool {
+        self.set.load(Ordering::Relaxed)
+    }
+
+    /// For those who wait elsewhere.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.set
+    }
+
+    /// The name of the signal that came, if one did.
+    pub fn signal(&self) -> Option<&'static str> {
+        match self.signal.load(Ordering::SeqCst) as i32 {
+            SIGTERM => Some("SIGTERM"),
+            SIGINT => Some("SIGINT"),
+            _ => None,
+        }
+    }
+
+    /// Waits until this can be read, or it is time to stop.
+    pub fn wait_readable(&self, input: impl AsFd) -> io::Result<()> {
+        let mut fds = [PollFd::new(&input, PollFlags::IN), PollFd::new(&self.awaken, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The signals that ask for something and end nothing.
+#[derive(Debug)]
+pub struct Requests {
+    reopen: Arc<AtomicBool>,
+    summary: Arc<AtomicBool>,
+    awaken: UnixStream,
+    waker: UnixStream,
+}
+
+impl Requests {
+    /// Takes SIGHUP and SIGUSR1 over, for as long as the process lives.
+    pub fn on_signals() -> Result<Arc<Self>, Failure> {
+        let install = || -> io::Result<Self> {
+            let (awaken, waker) = pipe()?;
+            let requests = Self { reopen: Arc::default(), summary: Arc::default(), awaken, waker };
+            for (number, flag) in [(SIGHUP, &requests.reopen), (SIGUSR1, &requests.summary)] {
+                flag::register(number, flag.clone())?;
+                low_level::pipe::register(number, requests.waker.try_clone()?)?;
+            }
+            Ok(requests)
+        };
+        install().map(Arc::new).map_err(|error| cannot_install(&error))
+    }
+
+    /// Waits for a signal, for [`Requests::wake`], or for this long.
+    pub fn wait(&self, patience: Duration) {
+        // A patience that fits no timespec, and an interrupted wait, end early: the caller looks again.
+        let patience = Timespec::try_from(patience).ok();
+        let mut fds = [PollFd::new(&self.awaken, PollFlags::IN)];
+        if poll(&mut fds, patience.as_ref()).is_ok_and(|ready| ready > 0) {
+            let mut bytes = [0; 64];
+            while rustix::io::read(&self.awaken, &mut bytes).is_ok_and(|count| count == bytes.len()) {}
+        }
+    }
+
+    /// Ends a wait.
+    pub fn wake(&self) {
+        wake(&self.waker);
+    }
+
+    /// Whether SIGHUP came since the last time this was asked.
+    pub fn take_reopen(&self) -> bool {
+        self.reopen.swap(false, Ordering::SeqCst)
+    }
+
+    /// Whether SIGUSR1 came since the last time this was asked.
+    pub fn take_summary(&self) -> bool {
+        self.summary.swap(false, Ordering::SeqCst)
+    }
+}
+
+fn pipe() -> io::Result<(UnixStream, UnixStream)> {
+    let (awaken, waker) = UnixStream::pair()?;
+    awaken.set_nonblocking(true)?;
+    waker.set_nonblocking(true)?;
+    Ok((awaken, waker))
+}
+
+/// A pipe that is full wakes as well.
+fn wake(waker: &UnixStream) {
+    let _ = rustix::io::write(waker, &[0]);
+}
+
+fn cannot_install(error: &io::Error) -> Failure {
+    Failure::new(format!("signals cannot be handled: {error}"))
+}

@@ -1,0 +1,58 @@
+//! The program `audit-host`, with real plugins.
+
+#[path = "cli/answers.rs"]
+mod answers;
+#[path = "cli/dead_letters.rs"]
+mod dead_letters;
+#[path = "cli/errors.rs"]
+mod errors;
+#[path = "cli/inputs.rs"]
+mod inputs;
+#[path = "cli/rejects.rs"]
+mod rejects;
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/summary.rs"]
+mod summary;
+
+use audit_tests::Dir;
+
+/// One file sink that writes `out.ndjson`.
+const FILE: &str = r#"
+[audit_logger]
+class = "file.FileAuditLogger"
+options = { path = "out.ndjson", flush_interval = 0.01 }
+"#;
+
+/// One sink that prints JSON as events come.
+const PRINT: &str = r#"
+[audit_logger]
+class = "print.PrintAuditLogger"
+options = { format = "json", flush_interval = 0.001 }
+"#;
+
+const EVENT: &str = "{\"action\":\"read\",\"granted\":true}\n";
+
+/// The 5,000 real events.
+fn real_events() -> String {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/permission-events.ndjson").to_owned()
+}
+
+/// The number after `name=` in a summary line.
+fn count(summary: &str, name: &str) -> u64 {
+    let fields = summary.split_whitespace().filter_map(|field| field.split_once('='));
+    let value = fields.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.parse());
+    value.and_then(Result::ok).unwrap_or_else(|| panic!("no {name} in {summary}"))
+}
+
+fn event_ids(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["event_id"].to_string())
+        .collect()
+}
+
+/// A folder in which `run` writes to a file.
+fn file_dir() -> Dir {
+    Dir::with(FILE)
+}

@@ -1,0 +1,175 @@
+//! The program `audit-host`, started by a test.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The program, not started yet.
+#[derive(Debug)]
+pub struct Program {
+    command: Command,
+    input: Vec<u8>,
+}
+
+/// What a program did.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Its exit status; 128 + the signal where it died of one.
+    pub status: i32,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+/// A program that is running. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    /// Its standard input; closed when this is taken and dropped.
+    pub stdin: Option<ChildStdin>,
+    /// Its standard output; closed when this is taken and dropped.
+    pub stdout: Option<BufReader<ChildStdout>>,
+    stderr: BufReader<ChildStderr>,
+    /// What was read of its standard error.
+    said: String,
+}
+
+impl Program {
+    pub(crate) fn new(binary: &Path, folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(binary);
+        command.current_dir(folder).args(arguments).env_remove("AUDIT_CONFIG");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, input: Vec::new() }
+    }
+
+    /// What it reads from standard input; nothing by default.
+    pub fn input(mut self, input: impl AsRef<[u8]>) -> Self {
+        self.input = input.as_ref().to_vec();
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it to its end by a shell, so that `redirections` can close what a parent process cannot.
+    pub fn run_with(mut self, redirections: &str) -> Ran {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirections}")).arg(self.command.get_program());
+        shell.args(self.command.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+            .env_remove("AUDIT_CONFIG")
+            .current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
+        self.command = shell;
+        self.run()
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Ran {
+        let input = self.input.clone();
+        let mut running = self.start();
+        let stdin = running.stdin.take();
+        thread::scope(|scope| {
+            // It may end without reading all of it.
+            scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+            running.end()
+        })
+    }
+
+    /// Starts it, with its standard input open.
+    pub fn start(mut self) -> Running {
+        let mut child = self.command.stdin(Stdio::piped()).spawn().expect("the program starts");
+        Running {
+            stdin: child.stdin.take(),
+            stdout: child.stdout.take().map(BufReader::new),
+            stderr: BufReader::new(child.stderr.take().expect("piped")),
+            said: String::new(),
+            child,
+        }
+    }
+}
+
+impl Ran {
+    /// The last line of standard error.
+    pub fn summary(&self) -> &str {
+        self.stderr.lines().next_back().unwrap_or_default()
+    }
+
+    /// Standard output as JSON.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl Running {
+    /// Sends text to its standard input.
+    pub fn send(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("standard input is open");
+        stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("the program reads");
+    }
+
+    /// Waits for a line on standard output.
+    pub fn read_line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().expect("standard output is open");
+        stdout.read_line(&mut line).expect("standard output is text");
+        line
+    }
+
+    /// Waits for a line on standard error that holds this text.
+    ///
+    /// # Panics
+    /// If standard error ends before.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self.stderr.read_line(&mut line).expect("standard error is text");
+            self.said += &line;
+            assert_ne!(count, 0, "`{text}` was never said: {}", self.said);
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process id"), signal).expect("the process is there");
+    }
+
+    /// Waits for its end.
+    pub fn end(&mut self) -> Ran {
+        let mut stdout = self.stdout.take();
+        let mut out = Vec::new();
+        thread::scope(|scope| {
+            scope.spawn(|| stdout.as_mut().map(|stdout| stdout.read_to_end(&mut out)));
+            let mut said = Vec::new();
+            self.stderr.read_to_end(&mut said).expect("standard error is read");
+            self.said += &String::from_utf8_lossy(&said);
+        });
+        let status = status_of(self.child.wait().expect("the program ends"));
+        Ran { status, stdout: String::from_utf8_lossy(&out).into_owned(), stderr: self.said.clone() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn status_of(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
+}

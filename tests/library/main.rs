@@ -1,0 +1,8 @@
+//! The library as an application uses it, with real `.so` files; and the README's word.
+
+mod allocation;
+mod general_manager;
+mod hanging;
+mod odd_events;
+mod process;
+mod readme;

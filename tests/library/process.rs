@@ -1,0 +1,116 @@
+//! Life of a process that embeds the library: exit, threads that end, forks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use audit_tests::Dir;
+
+/// Runs the embedder with a sink of this configuration; returns its output and how many lines of each user there are.
+fn embed(way: &str, sink: &str, count: u32) -> (Output, BTreeMap<String, Vec<u32>>) {
+    let dir = Dir::new();
+    dir.write("audit.toml", sink);
+    let output = Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
+        .args([way, dir.path("audit.toml").to_str().expect("a path of ours"), &count.to_string()])
+        .output()
+        .expect("the embedder starts");
+    (output, lines_by_user(&[dir.path("audit.ndjson")]))
+}
+
+const FILE: &str = r#"
+[audit_logger]
+class = "file.FileAuditLogger"
+[audit_logger.options]
+path = "audit.ndjson"
+flush_interval = 3600
+batch_size = 1000000
+"#;
+
+fn lines_by_user(files: &[PathBuf]) -> BTreeMap<String, Vec<u32>> {
+    let mut users: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for line in files.iter().flat_map(|file| read(file)) {
+        let event: serde_json::Value = serde_json::from_str(&line).expect("a whole line");
+        let user = event["user_id"].as_str().expect("a user").to_owned();
+        let number = event["attributes"][0].as_str().expect("a number").parse().expect("a number");
+        users.entry(user).or_default().push(number);
+    }
+    users
+}
+
+fn read(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");
+    text.lines().map(str::to_owned).collect()
+}
+
+fn all(count: u32) -> Vec<u32> {
+    (0..count).collect()
+}
+
+#[test]
+fn returning_from_main_delivers_everything() {
+    let (output, users) = embed("return", FILE, 1000);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(users, BTreeMap::from([("main".into(), all(1000))]));
+}
+
+#[test]
+fn exit_delivers_everything_and_keeps_its_status() {
+    for way in ["exit", "exit-of-thread"] {
+        let (output, users) = embed(way, FILE, 1000);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert_eq!(users, BTreeMap::from([("main".into(), all(1000))]));
+    }
+}
+
+#[test]
+fn what_an_ended_thread_recorded_is_delivered() {
+    let (output, users) = embed("ended-thread", FILE, 1000);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(users, BTreeMap::from([("main".into(), all(1000)), ("thread".into(), all(1000))]));
+}
+
+#[test]
+fn a_forked_child_has_a_worker_and_writes_nothing_of_its_parent() {
+    let (output, users) = embed("fork", FILE, 500);
+    assert!(output.status.success(), "{output:?}");
+    let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(500)));
+    assert_eq!(users, BTreeMap::from(expected));
+}
+
+#[test]
+fn the_child_of_a_child_has_a_worker_too() {
+    let (output, users) = embed("fork-twice", FILE, 200);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(users["main"], all(200));
+    assert_eq!(users["child"], all(200));
+    assert_eq!(users["grandchild"], all(200));
+    // The child goes on after its own child, and then the parent.
+    assert_eq!(users["parent-after"], [all(200), all(200)].concat());
+}
+
+#[test]
+fn a_forked_child_that_records_nothing_exits_at_once() {
+    let (output, users) = embed("fork-silent", FILE, 500);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(users["main"], all(500));
+    assert_eq!(users["parent-after"], all(500));
+}
+
+#[test]
+fn a_child_forked_with_a_full_queue_delivers_only_its_own() {
+    let slow = r#"
+        [audit_logger]
+        class = "test.Recording"
+        [audit_logger.options]
+        path = "audit.ndjson"
+        batch_size = 500
+        delay_ms = 20
+        [buffer]
+        capacity_bytes = 1048576
+    "#;
+    let (output, users) = embed("fork-full", slow, 5000);
+    assert!(output.status.success(), "{output:?}");
+    let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(5000)));
+    assert_eq!(users, BTreeMap::from(expected));
+}
