@@ -5,6 +5,8 @@ mod close;
 mod counts;
 mod flush;
 mod open;
+#[cfg(test)]
+mod peek;
 mod record;
 
 use std::sync::{Arc, Condvar, Mutex};
@@ -21,6 +23,9 @@ use crate::config::{BufferSettings, SinkSettings};
 
 use close::Closing;
 use record::Turnstile;
+
+/// How long a burial that is under way may go on beyond a timeout: it is a write to the host's own file.
+const BURIAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A sink to open.
 pub struct SinkSetup {
