@@ -85,6 +85,14 @@ fn a_file_that_is_not_the_pinned_one_is_refused() {
 }
 
 #[test]
+fn a_pin_for_a_file_that_is_not_there_is_said() {
+    let pins = format!("[plugins]\nsha256 = {{ \"libaudit_sink_flie.so\" = \"{}\" }}\n", "0".repeat(64));
+    let ran = Dir::with(&format!("{FILE}{pins}")).audit_host(&["check"]).run();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stderr.contains("`libaudit_sink_flie.so` is pinned"), "{ran:?}");
+}
+
+#[test]
 fn the_schema_is_one_of_json_schema() {
     for arguments in [&["schema"][..], &["schema", "--format", "json"]] {
         let ran = Dir::with("").audit_host(arguments).run();

@@ -200,3 +200,40 @@ fn without_dead_letters_every_command_has_an_answer() {
     assert_eq!((ran.status, ran.stdout.as_str()), (0, "replayed 0 dead letters, 0 were not delivered\n"));
     assert_eq!(dead_letters(&dir, &["show", "x"]).status, 2);
 }
+
+#[test]
+fn a_fifo_in_the_place_of_the_dead_letters_is_an_error_and_no_wait() {
+    let dir = Dir::with(&configuration("delete"));
+    let made = std::process::Command::new("mkfifo").arg(dir.path("dead-letters.ndjson")).status();
+    assert!(made.expect("mkfifo runs").success());
+    for command in ["list", "replay"] {
+        let ran = dead_letters(&dir, &[command]);
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.stderr.contains("dead-letters.ndjson cannot be read: it is no regular file"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_name_of_a_sink_is_masked_in_every_answer() {
+    let sink = |name: &str| {
+        format!(
+            r#"
+            [[audit_logger]]
+            name = "to-{name}"
+            class = "test.Failing"
+            options = {{ path = "bad.ndjson", poison = "read" }}
+            "#
+        )
+    };
+    let dir = Dir::with(&sink("${SECRET}"));
+    let audit_host =
+        |arguments: &[&str]| dir.audit_host(arguments).env("SECRET", "hunter2").input(crate::EVENT).run();
+    assert_eq!(audit_host(&["run"]).status, 1);
+    let letters = audit_host(&["dead-letters", "list", "--format", "json"]).json();
+    let id = id(&letters["dead_letters"][0]);
+    for arguments in [&["list"][..], &["show", id], &["show", id, "--format", "json"], &["replay"]] {
+        let ran = audit_host(&[&["dead-letters"], arguments].concat());
+        assert!(!ran.stdout.contains("hunter2") && !ran.stderr.contains("hunter2"), "{ran:?}");
+        assert!(ran.stdout.contains("to-***") || arguments == ["replay"], "{ran:?}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Signals, and sinks that fail for good.
 
+use std::time::{Duration, Instant};
+
 use audit_tests::Dir;
 use rustix::process::Signal;
 
@@ -52,6 +54,45 @@ fn a_signal_ends_the_wait_for_a_full_store_and_nothing_counts_as_rejected() {
     assert_eq!((&summary["rejected"], &summary["lost"]), (&0.into(), &0.into()));
     assert_eq!((&summary["stopped_by"], ran.status), (&"SIGTERM".into(), 1));
     assert_eq!(dir.lines("dead-letters.ndjson").len() as u64, accepted);
+}
+
+#[test]
+fn a_signal_is_heard_after_others_that_ended_nothing() {
+    let dir = Dir::with(PRINT);
+    let mut running = dir.audit_host(&["run"]).start();
+    running.send(EVENT);
+    running.read_line();
+    for _ in 0..2 {
+        running.signal(Signal::USR1);
+        running.wait_for("audit-host: accepted=1 ");
+    }
+    running.signal(Signal::TERM);
+    // Standard input stays open.
+    let ran = running.end();
+    assert!(ran.summary().ends_with(" stopped by SIGTERM"), "{ran:?}");
+    assert_eq!(ran.status, 0);
+}
+
+/// `timeout` signals the process and then its process group.
+#[test]
+fn the_echo_of_a_signal_is_no_second_one() {
+    let dir = Dir::with(PRINT);
+    let mut echoed = false;
+    while !echoed {
+        let mut running = dir.audit_host(&["run"]).start();
+        running.send(EVENT);
+        running.read_line();
+        let first = Instant::now();
+        running.signal(Signal::TERM);
+        running.signal(Signal::TERM);
+        // On a busy machine the second may come too late for an echo.
+        echoed = first.elapsed() < Duration::from_millis(10);
+        let ran = running.end();
+        if echoed {
+            assert!(ran.summary().ends_with(" stopped by SIGTERM"), "{ran:?}");
+            assert_eq!(ran.status, 0);
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,23 @@ use super::args::Arguments;
 use super::exit::Exit;
 use super::failure::Failure;
 
+const ENVIRONMENT_AND_FILES: &str = r"
+.SH ENVIRONMENT
+.TP
+AUDIT_CONFIG
+The configuration where no \-\-config is given
+.SH FILES
+.TP
+\&./audit.toml
+The configuration where neither names one
+.TP
+dead\-letters.ndjson
+What was given up on, beside the configuration, unless dead_letter_path names another file
+.TP
+rejected.ndjson
+Input lines that are no events, beside the configuration, unless rejected_path names another file
+";
+
 /// Prints the manual page.
 pub fn man() -> Result<Exit, Failure> {
     let page = page().map_err(|error| Failure::new(format!("the manual page cannot be made: {error}")))?;
@@ -18,16 +35,18 @@ pub fn man() -> Result<Exit, Failure> {
 }
 
 fn page() -> io::Result<String> {
-    let mut root = Arguments::command();
+    let mut root = Arguments::command().disable_help_subcommand(true);
     root.build();
     let mut page = Vec::new();
     Man::new(root.clone()).render(&mut page)?;
     write_commands(&root, &mut page)?;
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    page.write_all(ENVIRONMENT_AND_FILES.trim_start().as_bytes())?;
+    // The generator refers to a page for each command; here they are sections of this one.
+    Ok(String::from_utf8_lossy(&page).replace("(1)\n", "\n"))
 }
 
 fn write_commands(parent: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
-    for command in parent.get_subcommands().filter(|command| command.get_name() != "help") {
+    for command in parent.get_subcommands() {
         let name = command.get_bin_name().unwrap_or(command.get_name());
         writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
         // Its headings, one level lower.
@@ -47,7 +66,12 @@ fn write_commands(parent: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> 
         if command.get_after_long_help().is_some() {
             man.render_extra_section(&mut section)?;
         }
-        page.write_all(String::from_utf8_lossy(&section).replace(".SH ", ".SS ").as_bytes())?;
+        page.write_all(
+            String::from_utf8_lossy(&section)
+                .replace(".SH EXTRA", ".SH NOTES")
+                .replace(".SH ", ".SS ")
+                .as_bytes(),
+        )?;
         write_commands(command, page)?;
     }
     Ok(())
@@ -65,5 +89,8 @@ mod tests {
             assert!(page.contains(&format!(".SH \"AUDIT-HOST {plain}\"")), "{plain}");
         }
         assert!(page.contains("\\-\\-strict"));
+        assert!(page.contains(".SS NOTES") && !page.contains("EXTRA"), "{page}");
+        assert!(!page.contains("\\-help\n"), "there is no section on `help`: {page}");
+        assert!(!page.contains("run(1)") && page.contains("AUDIT_CONFIG\n"), "{page}");
     }
 }

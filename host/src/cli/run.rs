@@ -97,6 +97,7 @@ fn end(logger: Logger, stop: &Arc<Stop>, console: &Console, trouble: &mut Troubl
         Drained::Stopped => {
             if let Some(signal) = stop.signal() {
                 let seconds = logger.shutdown_timeout().as_secs_f64();
+                stop.wait_for_echo();
                 console.note(&format!(
                     "{signal}: nothing more is read; the sinks have {seconds} s (shutdown_timeout) for what was \
                      accepted, and a second signal ends at once"

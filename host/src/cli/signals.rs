@@ -3,12 +3,16 @@
 //! The first signal is noted, and ends every wait of this module's [`Stop`]; a second one ends the process at once with
 //! 128 + its number, whatever the process is doing. Nothing is lost in between: a signal is either seen by
 //! [`Stop::is_set`] or makes [`Stop::wait_readable`] return.
+//!
+//! `timeout` and process managers send a signal to the process and again to its group: what comes with the first signal,
+//! as its echo, is no second one.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,11 +22,16 @@ use signal_hook::{flag, low_level};
 
 use super::failure::Failure;
 
+/// How long after the first signal another one is its echo.
+const ECHO: Duration = Duration::from_millis(50);
+
 /// Whether to stop, for every thread that has to know.
 #[derive(Debug)]
 pub struct Stop {
     set: Arc<AtomicBool>,
     signal: Arc<AtomicUsize>,
+    /// Ends when the echo of the first signal is over, and the next one ends the process.
+    echo: Mutex<Option<JoinHandle<()>>>,
     /// Readable once `set`.
     awaken: UnixStream,
     waker: UnixStream,
@@ -35,16 +44,22 @@ impl Stop {
             let (awaken, waker) = pipe()?;
             let set = Arc::new(AtomicBool::new(false));
             let signal = Arc::new(AtomicUsize::new(0));
-            let signalled = Arc::new(AtomicBool::new(false));
+            let armed = Arc::new(AtomicBool::new(false));
+            let (mut first, signalled) = UnixStream::pair()?;
             for number in [SIGTERM, SIGINT] {
-                // In this order: the second signal, and not the first, finds the flag set.
-                flag::register_conditional_shutdown(number, 128 + number, signalled.clone())?;
-                flag::register(number, signalled.clone())?;
+                flag::register_conditional_shutdown(number, 128 + number, armed.clone())?;
                 flag::register_usize(number, signal.clone(), number as usize)?;
                 flag::register(number, set.clone())?;
                 low_level::pipe::register(number, waker.try_clone()?)?;
+                low_level::pipe::register(number, signalled.try_clone()?)?;
             }
-            Ok(Self { set, signal, awaken, waker })
+            let echo = Builder::new().name("audit-signals".into()).spawn(move || {
+                if first.read_exact(&mut [0]).is_ok() {
+                    thread::sleep(ECHO);
+                }
+                armed.store(true, Ordering::SeqCst);
+            })?;
+            Ok(Self { set, signal, echo: Mutex::new(Some(echo)), awaken, waker })
         };
         install().map(Arc::new).map_err(|error| cannot_install(&error))
     }
@@ -53,6 +68,16 @@ impl Stop {
     pub fn set(&self) {
         self.set.store(true, Ordering::SeqCst);
         wake(&self.waker);
+    }
+
+    /// Waits until the next signal ends the process: for who is about to say so. Without a first one, it does not wait.
+    pub fn wait_for_echo(&self) {
+        let mut echo = self.echo.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.signal().is_some()
+            && let Some(echo) = echo.take()
+        {
+            let _ = echo.join();
+        }
     }
 
     /// Whether to stop.
@@ -77,9 +102,12 @@ impl Stop {
     /// Waits until this can be read, or it is time to stop.
     pub fn wait_readable(&self, input: impl AsFd) -> io::Result<()> {
         let mut fds = [PollFd::new(&input, PollFlags::IN), PollFd::new(&self.awaken, PollFlags::IN)];
-        match poll(&mut fds, None) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+        loop {
+            match poll(&mut fds, None) {
+                // A signal that stops nothing makes nothing readable.
+                Err(Errno::INTR) => {}
+                polled => return polled.map(drop).map_err(io::Error::from),
+            }
         }
     }
 }

@@ -18,8 +18,17 @@ pub struct Summary {
 impl Summary {
     /// Counts of all sinks, each event once, and those of each sink by name.
     pub fn new(totals: Counts, sinks: impl IntoIterator<Item = (String, Counts)>, secrets: &Secrets) -> Self {
-        let masked = |(name, counts): (String, _)| (secrets.mask(&name).into_owned(), counts);
-        Self { totals, sinks: sinks.into_iter().map(masked).collect(), stopped_by: None }
+        let mut masked: Vec<(String, Counts)> = Vec::new();
+        for (name, counts) in sinks {
+            let name = secrets.mask(&name);
+            // Names that differ in what is masked only are told apart by the order in `audit.toml`.
+            let name = match masked.iter().any(|(other, _)| *other == name) {
+                true => format!("{name} ({})", masked.len() + 1),
+                false => name.into_owned(),
+            };
+            masked.push((name, counts));
+        }
+        Self { totals, sinks: masked, stopped_by: None }
     }
 
     /// The same, of a run that this signal ended.
@@ -112,5 +121,14 @@ mod tests {
         let value = parse(&summary);
         assert_eq!((&value["sinks"]["a"], &value["sinks"]["b"]["accepted"]), (&totals, &json!(0)));
         assert_eq!(value["stopped_by"], "SIGINT");
+    }
+
+    #[test]
+    fn names_that_differ_in_what_is_masked_stay_several() {
+        let secrets = ["one".to_owned(), "two".to_owned()].into_iter().collect();
+        let sinks = ["one", "two", "b"].map(|name| (name.to_owned(), Counts::default()));
+        let summary = Summary::new(Counts::default(), sinks, &secrets);
+        let names: Vec<_> = summary.sinks.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["***", "*** (2)", "b"]);
     }
 }

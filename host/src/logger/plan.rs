@@ -43,6 +43,7 @@ impl Plan {
     /// Checks everything that can be checked without opening a sink.
     pub fn new(config: Config, loading: &Loading) -> Result<Self, ConfigError> {
         let index = PluginIndex::scan(&config.plugins.dirs, &config.plugins.sha256);
+        warn_of_pins_without_file(&config, &index);
         let mut loaded: Vec<(PathBuf, LoadedPlugin)> = Vec::new();
         let mut sinks = Vec::new();
         for sink in &config.sinks {
@@ -104,6 +105,18 @@ impl Plan {
                 None => unreachable!("the pipeline opens the sinks of the plan only"),
             },
         )
+    }
+}
+
+/// A pin whose name is mistyped protects nothing.
+fn warn_of_pins_without_file(config: &Config, index: &PluginIndex) {
+    for pinned in config.plugins.sha256.keys() {
+        let mut names = index.candidates().filter_map(|candidate| candidate.path().file_name());
+        if !names.any(|name| name == pinned.as_str()) {
+            tracing::warn!(
+                "`{pinned}` is pinned under [plugins] sha256, but no plugin folder holds a file of that name"
+            );
+        }
     }
 }
 

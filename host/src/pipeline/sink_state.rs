@@ -330,5 +330,5 @@ impl State {
 
 /// A duration as the configuration writes it.
 pub fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs_f64())
+    format!("{} s", (duration.as_secs_f64() * 1e6).round() / 1e6)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -76,10 +76,14 @@ impl LetterFile {
         visit: &mut dyn FnMut(Result<Entry, Damage>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let cannot = |error| Failure::new(format!("{} cannot be read: {error}", self.path.display()));
-        let file = match File::open(&self.path) {
+        // Non-blocking: opening a FIFO must not wait for its writer.
+        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(cannot)?,
         };
+        if !file.metadata().map_err(cannot)?.is_file() {
+            return Err(cannot(io::Error::other("it is no regular file; let dead_letter_path name one")));
+        }
         let mut lines = LineReader::new(file, LONGEST_LINE);
         while let Some(line) = lines.next_line().map_err(cannot)? {
             let entry = match line.content {

@@ -46,7 +46,9 @@ struct Sent {
 impl Sender {
     /// Opens the sink.
     pub fn open(config: &Config, sink: &SinkConfig) -> Result<Self, Failure> {
-        let folder = tempfile::tempdir()
+        let folder = tempfile::Builder::new()
+            .prefix("audit-host-replay-")
+            .tempdir()
             .map_err(|error| Failure::new(format!("no folder for what fails again: {error}")))?;
         let again = folder.path().join("again.ndjson");
         let mut config = config.clone();

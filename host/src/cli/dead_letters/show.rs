@@ -36,12 +36,16 @@ pub fn show(global: &Global, arguments: &args::Show, console: &Console) -> Resul
         }
         Ok(())
     })?;
-    let Some(letter) = found else {
+    let Some(mut letter) = found else {
         let (id, path) = (&arguments.id, file.path().display());
         return Err(Failure::new(format!(
             "there is no dead letter {id} in {path}: `dead-letters list` shows them"
         )));
     };
+    // The event stays what it is, byte for byte.
+    for text in [&mut letter.sink, &mut letter.class, &mut letter.reason] {
+        *text = config.secrets.mask(text).into_owned();
+    }
     let replayed = marks.get(&letter.id).map(String::as_str);
     match arguments.answer.format {
         Format::Json => print_raw_json(&Answer { letter: &letter, replayed })?,
