@@ -86,6 +86,11 @@ impl HeldRuns for Vec<u8> {
 pub struct Held(Arc<dyn HeldRuns>);
 
 impl Held {
+    /// The bytes of the run of this index, the same that [`Batch::runs`] lent; empty where there is none.
+    pub fn run(&self, index: usize) -> &[u8] {
+        self.0.run(index)
+    }
+
     /// The canonical JSON of an event of that batch, without newline; a further count on the same bytes.
     pub fn json(&self, event: &Event<'_>) -> HeldJson {
         HeldJson { runs: Arc::clone(&self.0), raw: *event.raw }

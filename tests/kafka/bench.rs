@@ -3,7 +3,8 @@
 //! In turn, on the same brokers, with the same properties, payloads and keys: the sink through the host, loops over bare
 //! librdkafka, rdkafka's own producer, and `rdkafka_performance`, librdkafka's own benchmark, which is compiled from the
 //! source that comes with the crate. A run lasts from the first message to the last delivery report; the table has medians
-//! over all rounds. With `AUDIT_KAFKA=real` the brokers are Apache Kafka, else librdkafka's mock in this process.
+//! over all rounds; its ratios are to the first line, and its CPU time is that of an event in this process (with the mock,
+//! where that is used) and its children. With `AUDIT_KAFKA=real` the brokers are Apache Kafka, else librdkafka's mock in this process.
 //! `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and messages.
 
 #[path = "bench/bare.rs"]
@@ -36,12 +37,16 @@ fn main() {
         cluster.create_topic(TOPIC, partitions);
         let load = Load::new(cluster.servers(), messages, performance.clone());
         let mut rates: Vec<Vec<f64>> = vec![Vec::new(); CONTENDERS.len()];
+        let mut costs: Vec<Vec<f64>> = vec![Vec::new(); CONTENDERS.len()];
         for round in 0..=rounds {
             for (index, (_, run)) in CONTENDERS.iter().enumerate() {
+                let before = cpu_seconds();
                 let rate = messages as f64 / run(&load).as_secs_f64();
+                let cost = (cpu_seconds() - before) * 1e6 / messages as f64;
                 // The first round warms brokers and caches up.
                 if round > 0 {
                     rates[index].push(rate);
+                    costs[index].push(cost);
                 }
             }
         }
@@ -52,11 +57,15 @@ fn main() {
             load.payload_bytes(),
             one_minute.split(' ').next().unwrap_or("?")
         );
-        for ((name, _), (median, rates)) in CONTENDERS.iter().zip(medians.iter().zip(&rates)) {
-            let (least, most) = (rates[0], rates[rates.len() - 1]);
+        println!("  {:<52} {:>10} {:>21} {:>6} {:>8}", "", "events/s", "least to most", "ratio", "CPU µs");
+        for (index, (name, _)) in CONTENDERS.iter().enumerate() {
+            let (least, most) = (rates[index][0], rates[index][rates[index].len() - 1]);
             println!(
-                "  {name:<52} {median:>10.0}/s  ({least:.0} to {most:.0})  {:.2} of the bare loop",
-                median / medians[0]
+                "  {name:<52} {:>10.0} {:>21} {:>6.2} {:>8.2}",
+                medians[index],
+                format!("{least:.0} to {most:.0}"),
+                medians[index] / medians[0],
+                median(&mut costs[index])
             );
         }
     }
@@ -65,4 +74,21 @@ fn main() {
 fn median(rates: &mut [f64]) -> f64 {
     rates.sort_by(f64::total_cmp);
     rates[rates.len() / 2]
+}
+
+/// Processor time of this process and its children so far.
+fn cpu_seconds() -> f64 {
+    let mut sum = 0.0;
+    for who in [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN] {
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+        // SAFETY: there is a place for the answer, which is whole when the call succeeds.
+        let usage = unsafe {
+            assert_eq!(libc::getrusage(who, usage.as_mut_ptr()), 0);
+            usage.assume_init()
+        };
+        for time in [usage.ru_utime, usage.ru_stime] {
+            sum += time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        }
+    }
+    sum
 }

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::cluster::Consumed;
@@ -40,6 +40,11 @@ impl Mock {
 
     pub fn refuse_topic(&self, topic: &str, error: RDKafkaRespErr) {
         self.cluster.topic_error(topic, error).expect("a topic");
+    }
+
+    /// Answers the next requests of this kind with these errors.
+    pub fn fail(&self, requests: RDKafkaApiKey, errors: &[RDKafkaRespErr]) {
+        self.cluster.request_errors(requests, errors);
     }
 
     pub fn down(&self, broker: i32) {

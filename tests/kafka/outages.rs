@@ -14,9 +14,11 @@ use audit_host::logger::{AuditLogger, Loading, Logger};
 use audit_host::pipeline::CloseReport;
 use audit_plugin_api::{Action, PermissionAuditEvent};
 use audit_tests::Dir;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Consumed};
+use crate::mock::Mock;
 use crate::{TOPIC, kafka_dir};
 
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -136,6 +138,23 @@ fn a_broker_that_is_killed_again_and_again_loses_nothing() {
     let (report, _) = load.end(&cluster);
     assert_eq!(report.totals.delivered, report.totals.accepted, "{report:?}");
     assert!(report.totals.retried > 0, "{report:?}");
+}
+
+#[test]
+fn a_fatal_error_of_the_idempotent_producer_costs_one_instance_and_no_event() {
+    // No broker can be asked for this error: it is always the mock.
+    let mock = Mock::start(1);
+    mock.create_topic(TOPIC, 3);
+    mock.fail(
+        RDKafkaApiKey::InitProducerId,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+    );
+    let cluster = Cluster::Mock(mock);
+    let load = Load::start(&cluster);
+    load.record(5000);
+    let (report, consumed) = load.end(&cluster);
+    assert_eq!((report.totals.delivered, consumed.len()), (5000, 5000), "{report:?}");
+    assert!(report.totals.retried > 0, "the first instance was of no use: {report:?}");
 }
 
 #[test]

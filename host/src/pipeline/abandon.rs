@@ -36,10 +36,14 @@ impl SinkState {
             self.replace_worker(&mut state);
         }
         state.notify_settled(self);
-        let next = state.call.map(|call| call.deadline);
+        let is_failed = state.phase == Phase::Failed;
         drop(state);
         tracing::error!(sink = self.settings.name, "{reason}");
-        next
+        if is_failed {
+            // No worker will.
+            self.bury_doomed();
+        }
+        None
     }
 
     /// A defect of this program ended the worker of this epoch.

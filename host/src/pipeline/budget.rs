@@ -5,7 +5,7 @@
 //! at least what it takes later, as a canonical line with its entry: the bound never has to stretch.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The bound of the store, in bytes.
@@ -13,8 +13,15 @@ use std::time::Instant;
 pub struct Budget {
     capacity: usize,
     used: AtomicUsize,
-    last_progress: Mutex<Instant>,
+    flow: Mutex<Flow>,
     room: Condvar,
+}
+
+#[derive(Debug)]
+struct Flow {
+    last_progress: Instant,
+    /// Since when somebody waits and nothing was given back.
+    stalled_since: Option<Instant>,
 }
 
 /// What taking from a budget came to.
@@ -34,7 +41,7 @@ impl Budget {
         Self {
             capacity,
             used: AtomicUsize::new(0),
-            last_progress: Mutex::new(Instant::now()),
+            flow: Mutex::new(Flow { last_progress: Instant::now(), stalled_since: None }),
             room: Condvar::new(),
         }
     }
@@ -72,19 +79,22 @@ impl Budget {
     pub fn give(&self, bytes: usize) {
         if bytes > 0 {
             self.used.fetch_sub(bytes, Ordering::AcqRel);
-            drop(self.last_progress.lock().unwrap_or_else(PoisonError::into_inner));
+            self.lock().stalled_since = None;
             self.room.notify_all();
         }
     }
 
     /// Notes that a sink has settled something: who waits for room goes on waiting.
     pub fn note_progress(&self, now: Instant) {
-        *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.lock().last_progress = now;
     }
 
-    /// When a sink settled something last.
-    pub fn last_progress(&self) -> Instant {
-        *self.last_progress.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Since when nothing moves: the later of the last progress and the moment when somebody first had to wait. Whoever
+    /// finds the store full later in the same stall does not wait anew.
+    pub fn stalled_since(&self, now: Instant) -> Instant {
+        let mut flow = self.lock();
+        let stalled_since = *flow.stalled_since.get_or_insert(now);
+        stalled_since.max(flow.last_progress)
     }
 
     /// Whether this many bytes fit.
@@ -94,7 +104,7 @@ impl Budget {
 
     /// Waits until there may be room for this many bytes, until then at most.
     pub fn wait_for_room(&self, bytes: usize, until: Instant) {
-        let mut guard = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.lock();
         while !self.has_room(bytes) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -102,6 +112,10 @@ impl Budget {
             }
             guard = self.room.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,6 +185,20 @@ mod tests {
         drop(charge);
         waiter.join().unwrap();
         assert!(budget.has_room(50));
+    }
+
+    #[test]
+    fn a_stall_lasts_from_the_first_wait_or_the_last_progress_until_bytes_are_given_back() {
+        let budget = Budget::new(10);
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(budget.stalled_since(at(10)), at(10));
+        assert_eq!(budget.stalled_since(at(20)), at(10));
+        budget.note_progress(at(15));
+        assert_eq!(budget.stalled_since(at(20)), at(15));
+        budget.take(5);
+        budget.give(5);
+        assert_eq!(budget.stalled_since(at(30)), at(30));
     }
 
     #[test]

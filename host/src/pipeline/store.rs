@@ -225,7 +225,6 @@ impl Store {
         };
         let mut needed = record.likely_charge();
         let mut half_full = false;
-        let mut full_since = None;
         let wake = loop {
             let mut writer = slot.writer().map_err(|Closed| Refused::Closed)?;
             if !writer.has_room(needed) {
@@ -238,7 +237,7 @@ impl Store {
                     None => {
                         drop(writer);
                         needed = record.charge();
-                        self.wait_for_room(needed, patience, &mut full_since)?;
+                        self.wait_for_room(needed, patience)?;
                         continue;
                     }
                 }
@@ -268,13 +267,7 @@ impl Store {
             .then(|| (Chunk::new(Vec::with_capacity(charge), Charge::of(&self.budget, charge)), taken))
     }
 
-    fn wait_for_room(
-        &self,
-        charge: usize,
-        patience: Patience<'_>,
-        full_since: &mut Option<Instant>,
-    ) -> Result<(), Refused> {
-        let since = *full_since.get_or_insert_with(Instant::now);
+    fn wait_for_room(&self, charge: usize, patience: Patience<'_>) -> Result<(), Refused> {
         loop {
             self.events.relieve(charge);
             self.wake();
@@ -285,7 +278,7 @@ impl Store {
             let until = match patience {
                 Patience::None => return Err(Refused::Full),
                 Patience::Progress(patience) => {
-                    let waited = now.saturating_duration_since(self.budget.last_progress().max(since));
+                    let waited = now.saturating_duration_since(self.budget.stalled_since(now));
                     match patience.checked_sub(waited).filter(|left| !left.is_zero()) {
                         None => return Err(Refused::Full),
                         Some(left) => now + left.min(LOOK_AGAIN),

@@ -134,6 +134,7 @@ mod tests {
         let batch = TestBatch::new(std::slice::from_ref(&event)).run(&[event]);
         let (held, line) = batch.lend(|batch| {
             let event = batch.event(1).unwrap();
+            assert_eq!(batch.hold().run(1), batch.runs()[1]);
             (batch.hold().json(&event), event.json().to_vec())
         });
         assert_eq!(batch.holds(), 1);

@@ -23,6 +23,8 @@ use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr, RDKafkaType};
 use crate::in_flight::{InFlight, Settled, Ticket};
 use crate::verdict::Verdict;
 
+/// Messages that are handed over in one call: few enough to stay in the cache.
+const CHUNK: usize = 256;
 /// Most events that one poll hands out.
 const EVENTS: usize = 64;
 
@@ -142,42 +144,46 @@ impl Producer {
         slot: u32,
         progress: &mut Progress,
     ) {
-        let keys: Vec<_> = batch.events().take(count).map(|event| Message::key(&event, form.key)).collect();
-        let mut messages: Vec<_> = batch
-            .events()
-            .zip(&keys)
-            .enumerate()
-            .map(|(position, (event, key))| {
-                let payload = held.json(&event);
-                let (key, key_len) = raw_key(key.as_deref());
-                rd::rd_kafka_message_t {
+        let mut events = batch.events().take(count).enumerate().peekable();
+        let mut keys: Vec<Option<Cow<'_, [u8]>>> = Vec::with_capacity(CHUNK);
+        let mut messages: Vec<rd::rd_kafka_message_t> = Vec::with_capacity(CHUNK);
+        while let Some(&(first, _)) = events.peek() {
+            keys.clear();
+            messages.clear();
+            for (position, event) in events.by_ref().take(CHUNK) {
+                let payload = line_in(held, &event);
+                let key = Message::key(&event, form.key);
+                // The bytes of a key that is made here stay where they are when the key itself moves.
+                let (raw_key, key_len) = raw_key(key.as_deref());
+                keys.push(key);
+                messages.push(rd::rd_kafka_message_t {
                     err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
                     rkt: ptr::null_mut(),
                     partition: ANY_PARTITION,
                     payload: payload.as_ptr().cast_mut().cast(),
                     len: payload.len(),
-                    key,
+                    key: raw_key,
                     key_len,
                     offset: 0,
                     _private: opaque(slot, position),
+                });
+            }
+            // SAFETY: topic, messages and keys are alive during the call, and librdkafka copies keys. The payloads lie in
+            // the bytes of `held`, which the slot keeps until the last report of the batch, or until the client is gone.
+            unsafe {
+                rd::rd_kafka_produce_batch(
+                    self.topic.as_ptr(),
+                    ANY_PARTITION,
+                    0,
+                    messages.as_mut_ptr(),
+                    messages.len() as c_int,
+                )
+            };
+            // Once its queue is full, librdkafka fails all messages that follow.
+            for (message, position) in messages.iter().zip(first..) {
+                if !progress.note(position, Ok(message.err)) {
+                    return;
                 }
-            })
-            .collect();
-        // SAFETY: topic, messages and keys are alive during the call, and librdkafka copies keys. The payloads lie in
-        // the bytes of `held`, which the slot keeps until the last report of the batch, or until the client is gone.
-        unsafe {
-            rd::rd_kafka_produce_batch(
-                self.topic.as_ptr(),
-                ANY_PARTITION,
-                0,
-                messages.as_mut_ptr(),
-                messages.len() as c_int,
-            )
-        };
-        // Once its queue is full, librdkafka fails all messages that follow.
-        for (position, message) in messages.iter().enumerate() {
-            if !progress.note(position, Ok(message.err)) {
-                break;
             }
         }
     }
@@ -378,13 +384,13 @@ impl Producer {
         held: Option<&Held>,
         opaque: *mut c_void,
     ) -> Result<RDKafkaRespErr, NotCanonical> {
-        let held = held.map(|held| held.json(event));
-        let made = match held {
+        let line = held.map(|held| line_in(held, event));
+        let made = match line {
             Some(_) => Cow::Borrowed(&[][..]),
             None => Message::payload(event, form.payload)?,
         };
-        let (payload, flags) = match &held {
-            Some(line) => (&**line, 0),
+        let (payload, flags) = match line {
+            Some(line) => (line, 0),
             None => (&*made, rd::RD_KAFKA_MSG_F_COPY),
         };
         let key = Message::key(event, form.key);
@@ -471,6 +477,13 @@ impl Progress {
         }
         true
     }
+}
+
+/// The line of an event in the bytes that are held.
+fn line_in<'h>(held: &'h Held, event: &Event<'_>) -> &'h [u8] {
+    let raw = event.raw();
+    let start = raw.offset as usize;
+    held.run(raw.run as usize).get(start..start + raw.len as usize).unwrap_or_default()
 }
 
 /// What a report brings back: a number in the place of a pointer.

@@ -21,11 +21,13 @@ use crate::{TOPIC, performance};
 type Run = fn(&Load) -> Duration;
 
 /// Name, and a run.
-pub const CONTENDERS: [(&str, Run); 6] = [
+pub const CONTENDERS: [(&str, Run); 8] = [
     ("bare loop (rd_kafka_produce_batch, poll thread)", |load| load.bare(Headers::None)),
     ("the sink through the host, headers = []", |load| load.sink("headers = []")),
     ("bare loop with two headers (rd_kafka_produceva)", |load| load.bare(Headers::Two)),
     ("the sink through the host, its default two headers", |load| load.sink("")),
+    ("the same, compression none", |load| load.sink(r#"librdkafka = { "compression.type" = "none" }"#)),
+    ("the same, compression zstd", |load| load.sink(r#"librdkafka = { "compression.type" = "zstd" }"#)),
     ("rdkafka's ThreadedProducer, no headers", Load::threaded),
     ("rdkafka_performance (C), no headers", Load::performance),
 ];

@@ -43,6 +43,13 @@ fn fill(stage: &Stage) -> u64 {
     unreachable!()
 }
 
+/// Fills the store so that nothing makes room any more: the worker is in the call that stalls, and has made its run.
+fn fill_for_good(stage: &Stage) {
+    fill(stage);
+    eventually(|| stage.pipeline.counts().in_flight > 0);
+    fill(stage);
+}
+
 #[test]
 fn full_fails_at_once_where_it_should_and_admits_again_when_there_is_room() {
     let gate = Gate::default();
@@ -76,7 +83,13 @@ fn a_blocked_producer_gets_full_when_nothing_moves_for_block_timeout() {
     let gate = Gate::default();
     let stage = small(16 << 10, WhenFull::Block, Duration::from_millis(20)).open(vec![stalled("a", &gate)]);
     assert!(fill(&stage) > 10);
+    // It is not asked to wait once more for the same stall.
+    let begun = stage.pipeline.counts().rejected;
+    (0..1000).for_each(|number| assert!(stage.pipeline.record(&event(number)).is_err()));
+    assert_eq!(stage.pipeline.counts().rejected, begun + 1000);
     gate.open();
+    assert_eq!(stage.pipeline.flush(LONG).unwrap(), FlushOutcome::Flushed);
+    stage.record(0..10);
 }
 
 #[test]
@@ -117,7 +130,7 @@ fn acknowledgements_that_settle_nothing_are_no_progress() {
 fn who_waits_until_stopped_waits_until_stopped() {
     let gate = Gate::default();
     let stage = small(16 << 10, WhenFull::Fail, Duration::ZERO).open(vec![stalled("a", &gate)]);
-    fill(&stage);
+    fill_for_good(&stage);
     let stop = Arc::new(AtomicBool::new(false));
     let (pipeline, stopped) = (stage.pipeline.clone(), stop.clone());
     let waiter =
@@ -131,14 +144,13 @@ fn who_waits_until_stopped_waits_until_stopped() {
 fn who_waits_for_room_is_told_when_the_logger_is_closed() {
     let gate = Gate::default();
     let stage = small(16 << 10, WhenFull::Fail, Duration::ZERO).open(vec![stalled("a", &gate)]);
-    fill(&stage);
+    fill_for_good(&stage);
     let pipeline = stage.pipeline.clone();
     let waiter = thread::spawn(move || {
         pipeline.accept(Record::Event(&event(0)), Patience::UntilStopped(&AtomicBool::new(false)))
     });
     let pipeline = stage.pipeline.clone();
     let closer = thread::spawn(move || pipeline.close(LONG).unwrap());
-    // Either it was let in because there was room, or it is told.
     let told = loop {
         if waiter.is_finished() {
             break waiter.join().unwrap();

@@ -102,6 +102,29 @@ fn a_hung_sink_does_not_keep_its_caller_for_ever() {
 }
 
 #[test]
+fn who_cannot_have_a_turn_within_block_timeout_is_refused_and_may_try_again() {
+    let gate = Gate::default();
+    let waits = gate.clone();
+    let setting = Setting::with(|setting| setting.buffer.block_timeout = Duration::from_millis(300));
+    let stage = setting.open(vec![direct("a").on_write(move |_| {
+        waits.pass();
+        Ok(Written::Delivered)
+    })]);
+    let threads: Vec<_> = (0..3)
+        .map(|number| {
+            let pipeline = stage.pipeline.clone();
+            thread::spawn(move || pipeline.record(&event(number)))
+        })
+        .collect();
+    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(results.iter().any(|result| matches!(result, Err(RecordError::Undelivered(_)))), "{results:?}");
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    gate.open();
+    assert!(matches!(stage.pipeline.flush(LONG).unwrap(), FlushOutcome::Failed { .. }));
+    stage.record([7]);
+}
+
+#[test]
 fn a_failed_sink_answers_at_once() {
     let gate = Gate::default();
     let hangs = gate.clone();

@@ -3,15 +3,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Pipeline, deadline_after};
+use super::{BURIAL_PATIENCE, Pipeline, deadline_after};
 use crate::pipeline::backoff::LONGEST;
 use crate::pipeline::error::FromCallback;
 use crate::pipeline::report::{CloseReport, SinkReport};
 use crate::pipeline::sink_state::{Phase, SinkState, State, seconds};
 use crate::pipeline::worker::in_callback;
 
-/// How long a burial that is under way may go on beyond the timeout: it is a write to the host's own file.
-const BURIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long sinks that do not hang may take to close when the time for delivering is over.
 const LONGEST_GRACE: Duration = Duration::from_secs(1);
 const SHORTEST_GRACE: Duration = Duration::from_millis(100);
@@ -164,9 +162,11 @@ impl SinkState {
         }
         state.notify_settled(self);
         drop(state);
-        self.wait_until(deadline_after(BURIAL_PATIENCE), |state| !state.delivery.is_burying());
-        self.lock().delivery.retry_burial();
-        self.bury_doomed();
+        // One that does not end would keep the next one waiting as well.
+        if self.wait_until(deadline_after(BURIAL_PATIENCE), |state| !state.delivery.is_burying()) {
+            self.lock().delivery.retry_burial();
+            self.bury_doomed();
+        }
         let lost = self.lock().delivery.lose_doomed();
         let events = lost.iter().flat_map(|span| (span.start..span.end).map(|index| span.run.json(index)));
         for event in events.clone().take(SHOWN) {

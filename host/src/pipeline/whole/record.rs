@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use audit_plugin_api::PermissionAuditEvent;
 
-use super::{Pipeline, deadline_after};
+use super::{BURIAL_PATIENCE, Pipeline, deadline_after};
 use crate::config::WhenFull;
 use crate::pipeline::error::RecordError;
 use crate::pipeline::sink_state::{Phase, SinkState, seconds};
@@ -26,7 +26,8 @@ impl Turnstile {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.free.wait_timeout_while(busy, timeout, |busy| *busy);
         let (mut busy, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        (!std::mem::replace(&mut *busy, true)).then_some(Turn(self))
+        let is_free = !std::mem::replace(&mut *busy, true);
+        is_free.then(|| Turn(self))
     }
 }
 
@@ -97,24 +98,24 @@ impl Pipeline {
         }
         let mut result = Ok(());
         for (sink, given_up_before) in sinks {
-            let is_settled = || sink.lock().delivery.settled_to() >= position;
             sink.wait_until(deadline, |state| {
                 state.delivery.settled_to() >= position || state.phase != Phase::Running
             });
-            if !is_settled() {
-                self.give_up_waiting(sink);
+            let mut why = None;
+            if sink.lock().delivery.settled_to() < position {
+                why = Some(self.give_up_waiting(sink));
             }
             let state = sink.lock();
             if state.delivery.given_up() > given_up_before || state.delivery.settled_to() < position {
-                let reason = state.last_doom.clone().unwrap_or_else(|| "the sink is closed or failed".into());
+                let reason = state.last_doom.clone().or(why).unwrap_or_default();
                 result = Err(RecordError::Undelivered(reason));
             }
         }
         result
     }
 
-    /// The caller waits no longer: what it recorded becomes a dead letter.
-    fn give_up_waiting(&self, sink: &SinkState) {
+    /// The caller waits no longer: what it recorded becomes a dead letter. Says why.
+    fn give_up_waiting(&self, sink: &SinkState) -> String {
         let reason = match sink.lock().phase {
             Phase::Running => {
                 format!("not delivered within block_timeout = {}", seconds(self.buffer.block_timeout))
@@ -126,6 +127,9 @@ impl Pipeline {
         self.store.collect_all();
         sink.give_up(&reason);
         sink.bury_doomed();
+        // Unless it was quicker.
+        sink.wait_until(deadline_after(BURIAL_PATIENCE), |state| !state.delivery.is_burying());
+        reason
     }
 
     /// Counts something that was never accepted, such as a line of input that is no event.
