@@ -1,7 +1,7 @@
 //! What a sink may call.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -77,6 +77,10 @@ impl Host {
     /// The host behind these services.
     pub fn new(services: Arc<dyn HostServices>) -> Self {
         Self(services)
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<dyn HostServices> {
+        Arc::downgrade(&self.0)
     }
 
     /// Writes a line to the host's log, under the sink's name.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use audit_plugin_api::testing::{TestBatch, TestHost, context};
-use audit_plugin_api::{Context, Level, SinkError, Written};
+use audit_plugin_api::{Context, ErrorKind, Level, SinkError, Written};
 use serde_json::{Value, json};
 
 use crate::{events, module, open_as, soon, write};
@@ -36,6 +36,12 @@ fn a_panic_in_any_callback_becomes_an_error_and_a_line_in_the_hosts_log() {
         match place {
             // The first has nobody to answer to, and the second answers that there is none.
             "drop" | "extension" => assert_eq!(errors, []),
+            "validate" => {
+                let [(_, error)] = errors.as_slice() else { panic!("{errors:?}") };
+                assert_eq!(error.kind, ErrorKind::Panicked);
+                assert!(error.reason.starts_with("panicked at "), "it has no log yet: {error}");
+                assert!(error.reason.ends_with(": told to"), "{error}");
+            }
             place => assert_eq!(errors, [(place, SinkError::panicked("told to"))]),
         }
         let logs = host.logs();

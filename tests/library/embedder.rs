@@ -4,8 +4,10 @@ use std::process::exit;
 use std::time::Duration;
 
 use audit_host::logger::{
-    audit_logging_enabled, configure_audit_logger_from_file, emit_permission_audit_event, get_audit_logger,
+    AuditLogger, Source, audit_logging_enabled, configure_audit_logger, configure_audit_logger_from_file,
+    emit_permission_audit_event, get_audit_logger,
 };
+use audit_host::pipeline::{CloseReport, FlushOutcome, FromCallback, RecordError};
 use audit_plugin_api::{Action, PermissionAuditEvent};
 
 fn main() {
@@ -24,6 +26,11 @@ fn main() {
         "ended-thread" => {
             std::thread::spawn(move || record("thread", count)).join().expect("the thread records");
         }
+        "own-logger" => configure_audit_logger(Source::logger(Own)).expect("it is there"),
+        "own-logger-forks" => {
+            configure_audit_logger(Source::logger(Own)).expect("it is there");
+            fork(0, &|| {});
+        }
         "fork" => fork(count, &|| record("child", count)),
         "fork-twice" => fork(count, &|| {
             record("child", count);
@@ -39,6 +46,24 @@ fn main() {
             });
         }
         _ => exit(64),
+    }
+}
+
+/// A logger of the application's own: it says when it is closed, and then panics.
+struct Own;
+
+impl AuditLogger for Own {
+    fn record(&self, _: &PermissionAuditEvent) -> Result<(), RecordError> {
+        Ok(())
+    }
+
+    fn flush(&self, _: Duration) -> Result<FlushOutcome, FromCallback> {
+        Ok(FlushOutcome::Flushed)
+    }
+
+    fn close(&self, _: Duration) -> Result<CloseReport, FromCallback> {
+        println!("closed");
+        panic!("a logger of the application's own panics when it is closed")
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod general_manager;
+mod global;
 mod hanging;
 mod odd_events;
 mod process;

@@ -95,3 +95,21 @@ fn the_real_events_come_out_the_same_when_they_go_in_again() {
     assert_eq!(ran, summary(5000, 0));
     assert!(second == first);
 }
+
+#[test]
+fn a_panic_in_a_thread_of_the_sinks_own_is_a_line_in_the_log_and_no_text_beside_it() {
+    let dir =
+        Dir::with("[audit_logger]\nclass = \"test.Panicking\"\n[audit_logger.options]\nin = \"thread\"\n");
+    let ran = dir
+        .audit_host(&["--log-format", "json", "run"])
+        .input("{\"action\":\"read\",\"granted\":true}\n")
+        .run();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let told = ran
+        .stderr
+        .lines()
+        .find(|line| line.contains("a thread of the plugin panicked at "))
+        .unwrap_or_default();
+    assert!(told.starts_with('{') && told.contains("test.Panicking"), "{ran:?}");
+    assert!(!ran.stderr.lines().any(|line| line.starts_with("thread '")), "{ran:?}");
+}

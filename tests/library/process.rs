@@ -64,6 +64,16 @@ fn exit_delivers_everything_and_keeps_its_status() {
 }
 
 #[test]
+fn a_logger_of_the_applications_own_is_closed_at_exit_by_the_process_that_configured_it() {
+    for way in ["own-logger", "own-logger-forks"] {
+        let (output, users) = embed(way, FILE, 100);
+        assert!(output.status.success(), "its panic changes nothing: {output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "closed\n", "{way}");
+        assert_eq!(users, BTreeMap::from([("main".into(), all(100))]), "the one before was drained");
+    }
+}
+
+#[test]
 fn what_an_ended_thread_recorded_is_delivered() {
     let (output, users) = embed("ended-thread", FILE, 1000);
     assert!(output.status.success(), "{output:?}");

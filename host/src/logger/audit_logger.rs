@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use audit_plugin_api::PermissionAuditEvent;
+use audit_plugin_api::{PermissionAuditEvent, SinkError};
 
-use crate::pipeline::{CloseReport, FlushOutcome, FromCallback, RecordError};
+use crate::pipeline::{CloseReport, FlushOutcome, FromCallback, Inspection, RecordError};
 
 /// Takes permission audit events. [`Logger`](super::Logger) is the one with sinks; anyone may write another, in-process.
 pub trait AuditLogger: Send + Sync {
@@ -17,6 +17,13 @@ pub trait AuditLogger: Send + Sync {
 
     /// Refuses new events, delivers what there is within `timeout`, and ends. Called again, it answers the same.
     fn close(&self, timeout: Duration) -> Result<CloseReport, FromCallback>;
+
+    /// Asks a sink, by its name, about its state, e.g. `"sent_messages"`. A logger without such sinks knows no request.
+    fn inspect(&self, sink: &str, request: &str) -> Result<Inspection, SinkError> {
+        Err(SinkError::unsupported(&format!(
+            "inspect {request:?} of `{sink}`: this logger has no sinks to ask"
+        )))
+    }
 
     /// How long a close may take where nobody says otherwise.
     fn shutdown_timeout(&self) -> Duration {

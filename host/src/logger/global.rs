@@ -7,11 +7,18 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 use audit_plugin_api::PermissionAuditEvent;
 
+use super::process::{self, CloseAtExit};
 use super::{AuditLogger, ConfigureError, Loading, Plan, Source};
 use crate::config::Config;
 use crate::pipeline::RecordError;
 
-static CURRENT: LazyLock<ArcSwapOption<Arc<dyn AuditLogger>>> = LazyLock::new(ArcSwapOption::empty);
+/// The logger of the process, and the process (by its generation) that configured it.
+struct Configured {
+    logger: Arc<dyn AuditLogger>,
+    generation: u32,
+}
+
+static CURRENT: LazyLock<ArcSwapOption<Configured>> = LazyLock::new(ArcSwapOption::empty);
 /// One configures at a time.
 static CONFIGURING: Mutex<()> = Mutex::new(());
 static SAID_NONE: AtomicBool = AtomicBool::new(false);
@@ -19,7 +26,8 @@ static SAID_NONE: AtomicBool = AtomicBool::new(false);
 /// Makes this the logger of the process.
 ///
 /// The new one is opened and checked first: if that fails, the old one stays. Then events go to the new one, and the old one
-/// is drained, for at most its `shutdown_timeout`.
+/// is drained, for at most its `shutdown_timeout`. What is configured when the process exits is closed then, whoever wrote it.
+/// Configuring the logger that is configured already changes nothing.
 pub fn configure_audit_logger(source: Source) -> Result<(), ConfigureError> {
     let logger = match source {
         Source::None => None,
@@ -54,21 +62,57 @@ fn open(config: Config) -> Result<Option<Arc<dyn AuditLogger>>, ConfigureError> 
 fn replace(logger: Option<Arc<dyn AuditLogger>>) {
     let _one = CONFIGURING.lock().unwrap_or_else(PoisonError::into_inner);
     SAID_NONE.store(false, Ordering::Relaxed);
-    let old = CURRENT.swap(logger.map(Arc::new));
+    let is_current = |logger: &Arc<dyn AuditLogger>| {
+        CURRENT.load().as_ref().is_some_and(|current| Arc::ptr_eq(&current.logger, logger))
+    };
+    if logger.as_ref().is_some_and(is_current) {
+        return;
+    }
+    if logger.is_some() {
+        close_the_current_one_at_exit();
+    }
+    let generation = process::generation();
+    let old = CURRENT.swap(logger.map(|logger| Arc::new(Configured { logger, generation })));
     if let Some(old) = old {
-        match old.close(old.shutdown_timeout()) {
-            Ok(report) if report.totals.delivered < report.totals.accepted => {
-                tracing::error!(counts = ?report.totals, "not everything was delivered by the audit logger that was replaced");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!("the audit logger that was replaced could not be closed: {error}"),
+        close(&old.logger, "that was replaced");
+    }
+}
+
+fn close(logger: &Arc<dyn AuditLogger>, which: &str) {
+    match logger.close(logger.shutdown_timeout()) {
+        Ok(report) if report.totals.delivered < report.totals.accepted => {
+            tracing::error!(counts = ?report.totals, "not everything was delivered by the audit logger {which}");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!("the audit logger {which} could not be closed: {error}"),
+    }
+}
+
+struct CloseCurrent;
+
+impl CloseAtExit for CloseCurrent {
+    fn close_at_exit(&self) {
+        // A forked child must not wait for threads that only its parent has; a `Logger` of ours sees to its own child.
+        if let Some(current) =
+            CURRENT.load_full().filter(|current| current.generation == process::generation())
+        {
+            close(&current.logger, "of the process, which exited");
         }
     }
 }
 
+fn close_the_current_one_at_exit() {
+    static CLOSE: LazyLock<Arc<dyn CloseAtExit>> = LazyLock::new(|| {
+        let close: Arc<dyn CloseAtExit> = Arc::new(CloseCurrent);
+        process::close_at_exit(&close);
+        close
+    });
+    LazyLock::force(&CLOSE);
+}
+
 /// The logger of the process, if there is one.
 pub fn get_audit_logger() -> Option<Arc<dyn AuditLogger>> {
-    CURRENT.load().as_deref().cloned()
+    CURRENT.load().as_ref().map(|current| current.logger.clone())
 }
 
 /// Whether there is one.
@@ -80,7 +124,7 @@ pub fn audit_logging_enabled() -> bool {
 pub fn emit_permission_audit_event(event: &PermissionAuditEvent) -> Result<(), RecordError> {
     loop {
         let current = CURRENT.load();
-        let Some(logger) = &*current else {
+        let Some(Configured { logger, .. }) = current.as_deref() else {
             if !SAID_NONE.swap(true, Ordering::Relaxed) {
                 tracing::warn!("no audit logger is configured: permission audit events go nowhere");
             }
@@ -89,7 +133,7 @@ pub fn emit_permission_audit_event(event: &PermissionAuditEvent) -> Result<(), R
         match logger.record(event) {
             // It was replaced between the look and the call: the event is for the new one.
             Err(RecordError::Closed)
-                if CURRENT.load().as_ref().is_none_or(|now| !Arc::ptr_eq(now, logger)) => {}
+                if CURRENT.load().as_ref().is_none_or(|now| !Arc::ptr_eq(&now.logger, logger)) => {}
             recorded => return recorded,
         }
     }

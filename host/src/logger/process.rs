@@ -1,5 +1,6 @@
 //! Forks and exits of this process: the only unsafe code of the library outside of the loader.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
@@ -63,15 +64,14 @@ pub fn register_exit_handler() {
 }
 
 extern "C" fn close_all() {
-    let closed = std::panic::catch_unwind(|| {
-        // Whoever exits while it holds the lock is in `close_at_exit`: the next handler, or nobody, closes.
-        let Ok(mut to_close) = TO_CLOSE.try_lock() else { return };
-        let to_close = std::mem::take(&mut *to_close);
-        for closing in to_close.iter().filter_map(Weak::upgrade) {
-            closing.close_at_exit();
-        }
-    });
-    if closed.is_err() {
-        std::process::abort();
+    // Whoever exits while it holds the lock is in `close_at_exit`: the next handler, or nobody, closes.
+    let Ok(mut to_close) = TO_CLOSE.try_lock() else { return };
+    let closing = std::mem::take(&mut *to_close);
+    drop(to_close);
+    for closing in closing.iter().filter_map(Weak::upgrade) {
+        // An application's own logger may panic: the panic is told by then, and the next one is closed all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| closing.close_at_exit()));
+        // What is dropped here may be the last of it.
+        std::mem::forget(closing);
     }
 }

@@ -127,6 +127,10 @@ impl AuditLogger for Logger {
         self.inner.pipeline().map_or(Ok(CloseReport::default()), |pipeline| pipeline.close(timeout))
     }
 
+    fn inspect(&self, sink: &str, request: &str) -> Result<Inspection, SinkError> {
+        Logger::inspect(self, sink, request)
+    }
+
     fn shutdown_timeout(&self) -> Duration {
         self.inner.plan.delivery.shutdown_timeout
     }

@@ -12,7 +12,9 @@ use serde_json::Value;
 use super::foreign::{ForeignHolder, ForeignHost};
 use super::wire::{self, RUNS_ON_STACK, RawBatch, RawError, status};
 use super::{Plugin, RawBytes, RawHost, RawReply, panic_hook};
-use crate::{Batch, Context, Deadline, Host, RawEvent, RawExtension, Sink, SinkError, SinkOptions, Written};
+use crate::{
+    Batch, Context, Deadline, ErrorKind, Host, RawEvent, RawExtension, Sink, SinkError, SinkOptions, Written,
+};
 
 /// An instance, as the host's opaque pointer points at it.
 struct Opened<S> {
@@ -29,11 +31,19 @@ pub(super) unsafe extern "C" fn validate<S: Sink>(
 ) -> u32 {
     // SAFETY: the host lends the reply and the bytes for the time of the call.
     let (reply, options, context) = unsafe { (&*reply, options.bytes(), context.bytes()) };
-    answer(reply, || {
-        let context = read_context(context)?;
-        S::validate(&read_options::<S>(options)?, &context)?;
-        Ok(None)
-    })
+    let (validated, panic) = panic_hook::told(|| {
+        contain(|| {
+            let context = read_context(context)?;
+            S::validate(&read_options::<S>(options)?, &context)
+        })
+    });
+    match validated {
+        Ok(()) => status::OK,
+        Err(SinkError { kind: ErrorKind::Panicked, reason, .. }) => {
+            fail(reply, &SinkError::panicked(panic.unwrap_or(reason)))
+        }
+        Err(error) => fail(reply, &error),
+    }
 }
 
 pub(super) unsafe extern "C" fn open<S: Sink>(
@@ -50,6 +60,7 @@ pub(super) unsafe extern "C" fn open<S: Sink>(
         answer(reply, || {
             let context = read_context(context)?;
             let sink = S::open(read_options::<S>(options)?, context, host.clone())?;
+            panic_hook::opened(&host);
             let opened = Box::new(Opened { sink, host: host.clone(), entries: Vec::new() });
             // SAFETY: the host lends the place for the time of the call.
             unsafe { instance.write(Box::into_raw(opened).cast()) };

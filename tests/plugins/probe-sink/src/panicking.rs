@@ -36,6 +36,8 @@ enum Place {
     Inspect,
     Drop,
     Extension,
+    /// A thread that `write_batch` starts, and waits for.
+    Thread,
 }
 
 #[derive(Clone, Copy, OptionType)]
@@ -87,6 +89,9 @@ impl Sink for Panicking {
 
     fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
         self.options.pass(Place::Write, &self.name);
+        if self.options.place == Place::Thread {
+            let _ = std::thread::spawn(|| panic!("told to")).join();
+        }
         for run in batch.runs() {
             self.lines.append(run)?;
         }
