@@ -28,7 +28,7 @@ impl<'a> Reader<'a> {
     /// Reads this text, which must be UTF-8, from its start.
     pub fn new(json: &'a [u8]) -> Result<Self, InvalidEvent> {
         // Nearly all lines are ASCII, which is cheaper to see.
-        if !json.is_ascii() {
+        if !is_ascii(json) {
             let not_utf8 = |error: Utf8Error| InvalidEvent::NotUtf8 { position: error.valid_up_to() };
             std::str::from_utf8(json).map_err(not_utf8)?;
         }
@@ -230,12 +230,12 @@ impl<'a> Reader<'a> {
         };
         self.at += 6;
         if let Some(character) = char::from_u32(unit.into()) {
-            text::push_escaped(character.encode_utf8(&mut [0; 4]).as_bytes(), out);
+            text::push_escaped_character(character, out);
         } else {
             let second = escape.get(6..).and_then(|rest| rest.strip_prefix(b"\\u")).and_then(text::hex_unit);
             match second.and_then(|second| text::join_surrogates(unit, second)) {
                 Some(character) => {
-                    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                    text::push_escaped_character(character, out);
                     self.at += 6;
                 }
                 None => text::push_unit(unit, out),
@@ -310,6 +310,15 @@ impl<'a> Reader<'a> {
     #[cold]
     fn not_json(&self, problem: String) -> InvalidEvent {
         InvalidEvent::NotJson { position: self.at, problem }
+    }
+}
+
+/// The same as [`[u8]::is_ascii`], whose last bytes are looked at one by one.
+#[inline]
+fn is_ascii(text: &[u8]) -> bool {
+    match text.last_chunk::<64>() {
+        Some(last) => text.as_chunks::<64>().0.as_flattened().is_ascii() && last.is_ascii(),
+        None => text.is_ascii(),
     }
 }
 

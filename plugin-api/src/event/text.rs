@@ -31,6 +31,19 @@ fn push_escaped_from(text: &[u8], mut plain: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the character in its escaped form.
+#[inline]
+pub fn push_escaped_character(character: char, out: &mut Vec<u8>) {
+    let mut bytes = [0; 4];
+    let len = character.encode_utf8(&mut bytes).len();
+    if is_special(bytes[0]) {
+        return push_escape(bytes[0], out);
+    }
+    // Four bytes are copied in one go, as fewer are not.
+    out.extend_from_slice(&bytes);
+    out.truncate(out.len() - (bytes.len() - len));
+}
+
 /// Appends the escape of a byte that [`plain_len`] stops at.
 pub fn push_escape(byte: u8, out: &mut Vec<u8>) {
     let letter = match byte {
