@@ -60,7 +60,8 @@ pub trait HostServices: Send + Sync {
     /// Takes an acknowledgement; from any thread, in any order, even before `write_batch` has returned.
     fn acknowledge(&self, acknowledgement: Acknowledgement);
     /// Takes a JSON object of state and metrics. `{"state": "failed", "reason": …}` says that nothing more will be
-    /// delivered, and ends `audit-host run`.
+    /// delivered, and ends `audit-host run`. `"ack_timeout"` (seconds) raises the time that its pending events may take;
+    /// `"last_error"` goes into the dead letters of what was pending when the logger was closed.
     fn report(&self, report: &Value);
     /// Hands out an extension of the host.
     fn extension(&self, id: &str, version: u32) -> Option<RawExtension>;

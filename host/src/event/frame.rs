@@ -70,12 +70,18 @@ pub fn push_event(event: &PermissionAuditEvent, stamp: Stamp, out: &mut Vec<u8>)
     put_u32(&mut fixed, HEADER_LEN + 16, event.attributes.len() as u32);
     put_u32(&mut fixed, HEADER_LEN + 20, event.permissions.len() as u32);
     out.extend_from_slice(&fixed);
-    for text in event.attributes.iter().chain(&event.permissions) {
-        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    // A loop in a loop: `chain` would ask before each text which list it is in.
+    let lists = [&event.attributes, &event.permissions];
+    for list in lists {
+        for text in list {
+            out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        }
     }
     let texts_start = out.len();
-    for text in event.attributes.iter().chain(&event.permissions) {
-        out.extend_from_slice(text.as_bytes());
+    for list in lists {
+        for text in list {
+            out.extend_from_slice(text.as_bytes());
+        }
     }
     for text in nullable[..3].iter().flatten() {
         out.extend_from_slice(text.as_bytes());

@@ -48,7 +48,7 @@ pub struct OpenError {
     /// Its class path.
     pub class: String,
     /// Why.
-    pub error: SinkError,
+    pub error: Box<SinkError>,
 }
 
 /// `flush` or `close` was called from a callback of a sink, where it would wait for itself.

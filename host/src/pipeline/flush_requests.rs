@@ -33,6 +33,11 @@ impl FlushRequests {
         self.0.get(&request).is_some_and(|waiting| waiting.answer.is_some())
     }
 
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Takes the answer, and forgets the request.
     pub fn take(&mut self, request: u64) -> Option<Flushed> {
         self.0.remove(&request)?.answer

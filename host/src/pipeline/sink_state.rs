@@ -268,6 +268,14 @@ impl SinkState {
 }
 
 impl State {
+    /// The reason, and what the sink reported as its last error: why an acknowledgement never came.
+    pub fn with_last_error(&self, reason: &str) -> String {
+        match self.report.as_ref().and_then(|report| report["last_error"].as_str()) {
+            Some(error) => format!("{reason}; the sink's last error: {error}"),
+            None => reason.to_owned(),
+        }
+    }
+
     /// Wakes the worker, if it waits.
     pub fn notify_work(&mut self, sink: &SinkState) {
         self.work_count += 1;
@@ -301,6 +309,16 @@ impl State {
         }
         let failure = self.flush_failure.clone().unwrap_or_else(|| why.to_owned());
         self.flushes.answer(u64::MAX, &Err(failure));
+    }
+
+    #[cfg(test)]
+    pub fn worker_waits(&self) -> bool {
+        self.worker_waits
+    }
+
+    #[cfg(test)]
+    pub fn work_count(&self) -> u64 {
+        self.work_count
     }
 
     /// What a callback may be told as its deadline: not later than anybody waits for it.

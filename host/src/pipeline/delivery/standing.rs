@@ -35,6 +35,11 @@ impl Delivery {
         self.burial.is_some()
     }
 
+    #[cfg(test)]
+    pub fn doomed(&self) -> &[Piece] {
+        &self.doomed
+    }
+
     /// Position up to which everything is settled.
     pub fn settled_to(&self) -> u64 {
         let pending = self.pending.iter().map(|pending| pending.piece.position());

@@ -4,10 +4,20 @@
 //! each test says ([`stage::Stage`]), and which wait at gates: no test sleeps, or asserts how long anything took.
 
 mod acknowledgements;
+mod asking;
 mod batches;
+mod counting;
 mod desk;
+mod ending;
 mod flushing;
+mod full;
 mod giving_up;
+mod hung;
+mod idling;
+mod letters;
 mod model;
+mod order;
 mod poison;
 mod retries;
+mod stage;
+mod writing_through;

@@ -20,18 +20,16 @@ impl Pipeline {
     /// Asks a sink; a busy one, and one that is closed, is answered for from its last reply.
     pub fn inspect(&self, sink: &str, request: &str) -> Result<Inspection, SinkError> {
         let sink = self.sink(sink)?;
-        let (reply, why) = match self.ask(sink, INSPECTION_PATIENCE, Ask::Inspect(request.to_owned())) {
-            Some(reply) => match (reply, sink.lock().phase) {
-                (Ok(reply), _) => return Ok(Inspection { reply, age: Duration::ZERO }),
-                (Err(error), Phase::Running) => return Err(error),
-                (Err(error), _) => (sink.lock().replies.get(request).cloned(), error),
-            },
-            None => {
-                let busy = SinkError::retryable("the sink is busy, and has not answered this before");
-                (sink.lock().replies.get(request).cloned(), busy)
-            }
+        let answer = self.ask(sink, INSPECTION_PATIENCE, Ask::Inspect(request.to_owned()));
+        let state = sink.lock();
+        let why = match answer {
+            Some(Ok(reply)) => return Ok(Inspection { reply, age: Duration::ZERO }),
+            Some(Err(error)) if state.phase == Phase::Running => return Err(error),
+            Some(Err(error)) => error,
+            None => SinkError::retryable("the sink is busy, and has not answered this before"),
         };
-        reply.map(|(at, reply)| Inspection { reply, age: at.elapsed() }).ok_or(why)
+        let last = state.replies.get(request);
+        last.map(|(at, reply)| Inspection { reply: reply.clone(), age: at.elapsed() }).ok_or(why)
     }
 
     /// Gives a sink an order, such as `{"control": "reopen"}`, and waits for its answer. An order that it has not begun

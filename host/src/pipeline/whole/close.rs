@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Pipeline, deadline_after};
+use crate::pipeline::backoff::LONGEST;
 use crate::pipeline::error::FromCallback;
 use crate::pipeline::report::{CloseReport, SinkReport};
 use crate::pipeline::sink_state::{Phase, SinkState, State, seconds};
@@ -11,6 +12,9 @@ use crate::pipeline::worker::in_callback;
 
 /// How long a burial that is under way may go on beyond the timeout: it is a write to the host's own file.
 const BURIAL_PATIENCE: Duration = Duration::from_secs(5);
+/// How long sinks that do not hang may take to close when the time for delivering is over.
+const LONGEST_GRACE: Duration = Duration::from_secs(1);
+const SHORTEST_GRACE: Duration = Duration::from_millis(100);
 /// Lost events that are shown in the log.
 const SHOWN: usize = 20;
 
@@ -44,7 +48,7 @@ impl Pipeline {
             Closing::No => *closing = Closing::UnderWay,
         }
         drop(closing);
-        self.drain_and_close(begun, deadline);
+        self.drain_and_close(begun, timeout.min(LONGEST));
         let report = self.close_report();
         *self.closing.lock().unwrap_or_else(PoisonError::into_inner) = Closing::Done(report.clone());
         self.closed.notify_all();
@@ -62,12 +66,11 @@ impl Pipeline {
         }
     }
 
-    fn drain_and_close(&self, begun: Instant, deadline: Instant) {
+    fn drain_and_close(&self, begun: Instant, timeout: Duration) {
         // The last part of the time is for closing what has not delivered everything by then.
-        let timeout = deadline - begun;
-        let grace = (timeout / 8).clamp(Duration::from_millis(100), Duration::from_secs(1));
-        let drained = begun + timeout.saturating_sub(grace);
-        let deadline = drained + grace;
+        let grace = (timeout / 8).min(LONGEST_GRACE);
+        let drained = begun + (timeout - grace);
+        let deadline = drained + grace.max(SHORTEST_GRACE);
         self.request_close(deadline);
         for sink in &self.sinks {
             sink.wait_until(drained, |state| state.phase != Phase::Running);
@@ -134,7 +137,8 @@ impl SinkState {
         if !state.delivery.is_idle() {
             tracing::error!(sink = self.settings.name, "{reason}");
         }
-        state.delivery.give_up_waiting(reason);
+        let reason = state.with_last_error(reason);
+        state.delivery.give_up_waiting(&reason);
         state.notify_work(self);
     }
 
@@ -145,7 +149,7 @@ impl SinkState {
             return;
         }
         let now = Instant::now();
-        let mut reason = reason.to_owned();
+        let mut reason = state.with_last_error(reason);
         if let Some(call) = state.call {
             let hung = format!("{} did not return before the end of closing, and was abandoned", call.kind);
             reason = format!("{reason}: {hung}");

@@ -5,6 +5,8 @@ mod close;
 mod counts;
 mod flush;
 mod open;
+#[cfg(test)]
+mod peek;
 mod record;
 
 use std::sync::{Arc, Condvar, Mutex};

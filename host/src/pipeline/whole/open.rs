@@ -95,7 +95,7 @@ impl Pipeline {
 }
 
 fn refuse(settings: &SinkSettings, error: SinkError) -> OpenError {
-    OpenError { name: settings.name.clone(), class: settings.class.clone(), error }
+    OpenError { name: settings.name.clone(), class: settings.class.clone(), error: Box::new(error) }
 }
 
 fn no_thread(error: &io::Error) -> SinkError {

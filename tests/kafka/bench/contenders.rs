@@ -1,0 +1,165 @@
+//! Who is measured.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use audit_host::config::Config;
+use audit_host::logger::{AuditLogger, Loading, Logger};
+use audit_plugin_api::testing::TestBatch;
+use audit_plugin_api::{Action, Metadata, PermissionAuditEvent};
+use audit_tests::Dir;
+use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
+
+use crate::bare::{BareProducer, Headers};
+use crate::{TOPIC, performance};
+
+/// How long it took from the first message to the last report.
+type Run = fn(&Load) -> Duration;
+
+/// Name, and a run.
+pub const CONTENDERS: [(&str, Run); 6] = [
+    ("bare loop (rd_kafka_produce_batch, poll thread)", |load| load.bare(Headers::None)),
+    ("the sink through the host, headers = []", |load| load.sink("headers = []")),
+    ("bare loop with two headers (rd_kafka_produceva)", |load| load.bare(Headers::Two)),
+    ("the sink through the host, its default two headers", |load| load.sink("")),
+    ("rdkafka's ThreadedProducer, no headers", Load::threaded),
+    ("rdkafka_performance (C), no headers", Load::performance),
+];
+
+/// The properties of all of them, which are those of the sink.
+pub const PROPERTIES: [(&str, &str); 6] = [
+    ("acks", "all"),
+    ("enable.idempotence", "true"),
+    ("compression.type", "lz4"),
+    ("linger.ms", "5"),
+    ("queue.buffering.max.messages", "100000"),
+    ("queue.buffering.max.kbytes", "65536"),
+];
+
+const USERS: usize = 100;
+const LINES: usize = 10_000;
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is sent.
+pub struct Load {
+    servers: String,
+    messages: usize,
+    events: Vec<PermissionAuditEvent>,
+    /// Canonical lines of `LINES` events, and the text of their users.
+    lines: Vec<(Vec<u8>, String)>,
+    performance: Option<PathBuf>,
+}
+
+impl Load {
+    pub fn new(servers: String, messages: usize, performance: Option<PathBuf>) -> Self {
+        let events: Vec<_> = (0..USERS).map(event).collect();
+        let of_lines: Vec<_> = (0..LINES).map(|number| events[number % USERS].clone()).collect();
+        let lines = TestBatch::new(&of_lines).lend(|batch| {
+            let lines = batch.events().map(|event| {
+                let user = event.user_id_escaped().unwrap_or_default();
+                (event.json().to_vec(), String::from_utf8_lossy(user).into_owned())
+            });
+            lines.collect()
+        });
+        Self { servers, messages, events, lines, performance }
+    }
+
+    pub fn payload_bytes(&self) -> usize {
+        self.lines[0].0.len()
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in PROPERTIES {
+            config.set(name, value);
+        }
+        config.set("partitioner", "murmur2_random").set("bootstrap.servers", &self.servers);
+        config
+    }
+
+    fn sink(&self, more: &str) -> Duration {
+        let dir = Dir::empty();
+        dir.install("libaudit_sink_kafka.so");
+        dir.write(
+            "audit.toml",
+            format!(
+                "[audit_logger]\nclass = \"kafka.KafkaAuditLogger\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n\
+                 bootstrap_servers = \"{}\"\n{more}\n",
+                self.servers
+            ),
+        );
+        let config = Config::load(&dir.path("audit.toml")).expect("a good configuration");
+        let logger = Logger::open(config, &Loading::default()).expect("the sink opens");
+        let started = Instant::now();
+        for event in self.events.iter().cycle().take(self.messages) {
+            logger.record(event).expect("accepted");
+        }
+        logger.flush(PATIENCE).expect("not in a callback");
+        let took = started.elapsed();
+        let report = logger.close(PATIENCE).expect("not in a callback");
+        assert_eq!(report.totals.delivered, self.messages as u64, "{report:?}");
+        took
+    }
+
+    fn bare(&self, headers: Headers) -> Duration {
+        let producer = BareProducer::new(&self.config(), TOPIC);
+        producer.connect();
+        let started = Instant::now();
+        producer.send_all(&self.lines, self.messages, headers);
+        let took = started.elapsed();
+        assert_eq!(producer.delivered(), self.messages);
+        took
+    }
+
+    fn threaded(&self) -> Duration {
+        #[derive(Clone, Default)]
+        struct Count(Arc<AtomicUsize>);
+        impl ClientContext for Count {}
+        impl ProducerContext<NoCustomPartitioner> for Count {
+            type DeliveryOpaque = ();
+            fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+                assert!(result.is_ok(), "{:?}", result.as_ref().err());
+                self.0.fetch_add(1, Ordering::Release);
+            }
+        }
+        let count = Count::default();
+        let producer: ThreadedProducer<Count> =
+            self.config().create_with_context(count.clone()).expect("a producer");
+        let _ = rdkafka::producer::Producer::client(&producer).fetch_metadata(Some(TOPIC), PATIENCE);
+        let started = Instant::now();
+        for (line, user) in self.lines.iter().cycle().take(self.messages) {
+            let mut record = BaseRecord::to(TOPIC).payload(line).key(user);
+            while let Err((_, back)) = producer.send(record) {
+                record = back;
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        while count.0.load(Ordering::Acquire) < self.messages {
+            thread::sleep(Duration::from_millis(1));
+        }
+        started.elapsed()
+    }
+
+    fn performance(&self) -> Duration {
+        match &self.performance {
+            Some(program) => performance::run(program, &self.servers, self.messages, self.payload_bytes()),
+            None => Duration::MAX,
+        }
+    }
+}
+
+/// An event whose canonical line has about 320 bytes.
+fn event(number: usize) -> PermissionAuditEvent {
+    let metadata = Metadata::from_json(r#"{"ip":"203.0.113.7","path":"/graphql/"}"#).expect("an object");
+    PermissionAuditEvent::new(Action::Update, false)
+        .attribute("status")
+        .attribute("owner")
+        .manager("Project")
+        .user_id((4200 + number).to_string())
+        .permission("isProjectOwner:status")
+        .metadata(metadata)
+}

@@ -1,0 +1,156 @@
+//! Brokers that are killed under load.
+//!
+//! Every event is recorded before the next step, so that a test ends with a fact and not with luck: what was consumed and
+//! what is in the dead letters are, together, exactly what was recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use audit_host::config::Config;
+use audit_host::logger::{AuditLogger, Loading, Logger};
+use audit_host::pipeline::CloseReport;
+use audit_plugin_api::{Action, PermissionAuditEvent};
+use audit_tests::Dir;
+use serde_json::Value;
+
+use crate::cluster::{Cluster, Consumed};
+use crate::{TOPIC, kafka_dir};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+const SETTINGS: &str = "delivery_timeout = 3\n[buffer]\nblock_timeout = 180\n";
+
+/// A logger, and how many events were recorded.
+struct Load {
+    dir: Dir,
+    logger: Logger,
+    recorded: AtomicUsize,
+}
+
+impl Load {
+    fn start(cluster: &Cluster) -> Self {
+        let dir = kafka_dir(&cluster.servers(), SETTINGS);
+        let config = Config::load(&dir.path("audit.toml")).expect("a good configuration");
+        let logger = Logger::open(config, &Loading::default()).expect("the sink opens");
+        Self { dir, logger, recorded: AtomicUsize::new(0) }
+    }
+
+    /// Records this many events. As soon as a third of them is delivered, `kill` ends a broker, while the second third
+    /// is recorded; the last third is recorded while it is down, and `meanwhile` happens.
+    fn record_through(&self, count: usize, kill: impl FnOnce(), meanwhile: impl FnOnce()) {
+        let third = count / 3;
+        let before = self.delivered();
+        let (is_down, down) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                self.record(2 * third);
+                down.recv().expect("a broker is down");
+                self.record(count - 2 * third);
+            });
+            self.wait("a third is delivered", || self.delivered() >= before + third as u64);
+            kill();
+            is_down.send(()).expect("the thread waits");
+            meanwhile();
+        });
+    }
+
+    fn record(&self, count: usize) {
+        for _ in 0..count {
+            let number = self.recorded.fetch_add(1, Ordering::Relaxed);
+            let event = PermissionAuditEvent::new(Action::Update, true)
+                .user_id((number % 100).to_string())
+                .attribute(number.to_string())
+                .manager("Project")
+                .permission("isProjectOwner:status");
+            self.logger.record(&event).expect("the event is accepted");
+        }
+    }
+
+    fn delivered(&self) -> u64 {
+        self.logger.counts().delivered
+    }
+
+    fn wait(&self, what: &str, done: impl Fn() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !done() {
+            assert!(Instant::now() < end, "{what}: {:?}", self.logger.counts());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Closes the logger; nothing may be missing.
+    fn end(self, cluster: &Cluster) -> (CloseReport, Vec<Consumed>) {
+        let report = self.logger.close(PATIENCE).expect("not in a callback");
+        let totals = report.totals;
+        let recorded = self.recorded.into_inner();
+        assert_eq!((totals.accepted, totals.lost), (recorded as u64, 0), "{report:?}");
+        let consumed = cluster.consume(TOPIC);
+        let dead = self.dir.lines("dead-letters.ndjson");
+        let dead: Vec<Value> = dead.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let mut arrived: BTreeMap<String, Value> = BTreeMap::new();
+        let mut duplicates = 0;
+        for message in &consumed {
+            let event: Value = serde_json::from_str(&message.value).expect("JSON");
+            let id = event["event_id"].as_str().expect("an id").to_owned();
+            if let Some(other) = arrived.insert(id, event.clone()) {
+                assert_eq!(other, event, "a duplicate is the same event");
+                duplicates += 1;
+            }
+        }
+        let numbers = arrived
+            .values()
+            .chain(dead.iter().map(|letter| &letter["event"]))
+            .map(|event| event["attributes"][0].as_str().expect("a number").parse().expect("a number"));
+        let numbers: BTreeSet<usize> = numbers.collect();
+        assert!(numbers.iter().copied().eq(0..recorded), "{} of {recorded} arrived", numbers.len());
+        println!(
+            "recorded={recorded} consumed={} duplicates={duplicates} dead_letters={} retried={} lost={}",
+            consumed.len(),
+            dead.len(),
+            totals.retried,
+            totals.lost
+        );
+        (report, consumed)
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_again_and_again_loses_nothing() {
+    let cluster = Cluster::start(1);
+    cluster.create_topic(TOPIC, 3);
+    let load = Load::start(&cluster);
+    let share = cluster.scale(300_000) / 6;
+    for _ in 0..5 {
+        load.record_through(share, || cluster.kill(1), || cluster.resume(1));
+    }
+    // Longer than the delivery timeout: events come back from librdkafka, and are offered again.
+    let retried = || load.logger.counts().retried;
+    let before = retried();
+    let kill = || cluster.kill(1);
+    load.record_through(share, kill, || {
+        load.wait("events come back", || retried() > before);
+        cluster.resume(1);
+    });
+    let (report, _) = load.end(&cluster);
+    assert_eq!(report.totals.delivered, report.totals.accepted, "{report:?}");
+    assert!(report.totals.retried > 0, "{report:?}");
+}
+
+#[test]
+fn a_leader_of_three_that_is_killed_under_load_loses_nothing() {
+    let cluster = Cluster::start(3);
+    cluster.create_topic(TOPIC, 1);
+    let load = Load::start(&cluster);
+    let share = cluster.scale(60_000);
+    for _ in 0..2 {
+        let leader = cluster.leader(TOPIC);
+        let before = load.delivered() + share as u64;
+        let kill = || cluster.kill(leader);
+        load.record_through(share, kill, || load.wait("another leads", || load.delivered() == before));
+        cluster.resume(leader);
+    }
+    let (report, _) = load.end(&cluster);
+    assert_eq!(report.totals.delivered, report.totals.accepted, "{report:?}");
+}
