@@ -204,7 +204,7 @@ impl Reading<'_> {
         };
         let rejected = RejectedLine { input, number, text: Some(text) };
         self.line.clear();
-        let entry = match self.parser.parse(text, line.offset, Timestamp::now(), &mut self.line) {
+        let entry = match self.parser.parse(text, line.offset, Timestamp::now, &mut self.line) {
             Ok(entry) => entry,
             Err(invalid) => {
                 self.logger.reject();

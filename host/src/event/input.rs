@@ -14,7 +14,7 @@ use audit_plugin_api::{Action, InvalidEvent, RawEvent, Timestamp, Uuid, flags};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::key::Key;
-use super::{MissingOffset, derived_id};
+use super::{MissingOffset, derived_id, spelling};
 
 /// Makes canonical lines of lines of input.
 #[derive(Clone, Debug, Default)]
@@ -33,20 +33,20 @@ impl LineParser {
     /// Appends the canonical line with its newline to `out`, and says where it stands (`run` 0, `offset` within `out`,
     /// `sequence` 0). On an error `out` is as it was. The line must be below 512 MiB.
     ///
-    /// An event without a time gets `now`. One without an id gets one that is derived from its time, the bytes of the
+    /// An event without a time gets that of `now`. One without an id gets one that is derived from its time, the bytes of the
     /// line, and `offset`, the line's place in its input: the same file read twice gives the same ids.
     pub fn parse(
         &mut self,
         line: &[u8],
         offset: u64,
-        now: Timestamp,
+        now: impl FnOnce() -> Timestamp,
         out: &mut Vec<u8>,
     ) -> Result<RawEvent, InvalidEvent> {
-        self.values.clear();
-        let members = Members::read(&mut Reader::new(line)?, self.missing_offset, &mut self.values)?;
+        let mut members = Members::default();
+        self.read(line, &mut members)?;
         let action = members.action.ok_or(missing(Key::Action))?;
         let granted = members.granted.ok_or(missing(Key::Granted))?;
-        let timestamp = members.timestamp.unwrap_or(now);
+        let timestamp = members.timestamp.unwrap_or_else(now);
         let derive = || derived_id(timestamp, xxh3_128_with_seed(line, offset));
         let value = |range: Option<Range<usize>>| range.map(|range| &self.values[range]);
         let fields = Fields {
@@ -65,58 +65,57 @@ impl LineParser {
         };
         Ok(fields.write(|escaped, out| out.extend_from_slice(escaped), out))
     }
+
+    #[inline]
+    fn read<'a>(&mut self, line: &'a [u8], members: &mut Members<'a>) -> Result<(), InvalidEvent> {
+        let mut reader = Reader::new(line)?;
+        self.values.clear();
+        if spelling::read(&reader, members, &mut self.values).is_none() {
+            self.values.clear();
+            *members = Members::read(&mut reader, self.missing_offset, &mut self.values)?;
+        }
+        Ok(())
+    }
 }
 
 /// What stands in a line: texts escaped and without quotes, lists and metadata as ranges of the `values`.
-#[derive(Default)]
-struct Members<'a> {
-    /// One bit for each key that was found.
-    keys: u16,
-    event_id: Option<Uuid>,
-    timestamp: Option<Timestamp>,
-    action: Option<Action>,
-    attributes: Option<Range<usize>>,
-    granted: Option<bool>,
-    bypassed: bool,
-    manager: Option<Cow<'a, [u8]>>,
-    user_id: Option<Cow<'a, [u8]>>,
-    user: Option<Cow<'a, [u8]>>,
-    permissions: Option<Range<usize>>,
-    metadata: Option<Range<usize>>,
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Members<'a> {
+    pub(super) event_id: Option<Uuid>,
+    pub(super) timestamp: Option<Timestamp>,
+    pub(super) action: Option<Action>,
+    pub(super) attributes: Option<Range<usize>>,
+    pub(super) granted: Option<bool>,
+    pub(super) bypassed: bool,
+    pub(super) manager: Option<Cow<'a, [u8]>>,
+    pub(super) user_id: Option<Cow<'a, [u8]>>,
+    pub(super) user: Option<Cow<'a, [u8]>>,
+    pub(super) permissions: Option<Range<usize>>,
+    pub(super) metadata: Option<Range<usize>>,
 }
 
 impl<'a> Members<'a> {
-    fn read(
+    /// Reads a line of any spelling; its lists and metadata are appended to `values`.
+    pub(super) fn read(
         reader: &mut Reader<'a>,
         missing_offset: MissingOffset,
         values: &mut Vec<u8>,
     ) -> Result<Self, InvalidEvent> {
         let mut members = Self::default();
+        let mut keys_found = 0_u16;
         reader.open_event()?;
-        while reader.has_next(b'}', members.keys == 0)? {
-            let key = members.read_key(reader)?;
+        while reader.has_next(b'}', keys_found == 0)? {
+            let text = reader.key()?;
+            let key = Key::parse(&text);
+            let key = key.ok_or_else(|| InvalidEvent::unknown_key(&text, Key::nearest(&text)))?;
+            if keys_found & bit(key) != 0 {
+                return Err(InvalidEvent::TwiceGivenKey { key: key.as_str() });
+            }
+            keys_found |= bit(key);
             members.read_value(key, reader, missing_offset, values)?;
         }
         reader.end()?;
         Ok(members)
-    }
-
-    fn read_key(&mut self, reader: &mut Reader<'a>) -> Result<Key, InvalidEvent> {
-        // Most inputs have the canonical order.
-        let next = Key::ALL.get((u16::BITS - self.keys.leading_zeros()) as usize);
-        if let Some(&next) = next
-            && next.take(reader)
-        {
-            self.keys |= bit(next);
-            return Ok(next);
-        }
-        let text = reader.key()?;
-        let key = Key::parse(&text).ok_or_else(|| InvalidEvent::unknown_key(&text, Key::nearest(&text)))?;
-        if self.keys & bit(key) != 0 {
-            return Err(InvalidEvent::TwiceGivenKey { key: key.as_str() });
-        }
-        self.keys |= bit(key);
-        Ok(key)
     }
 
     fn read_value(
@@ -176,14 +175,13 @@ fn read_list(
 }
 
 /// Any RFC 9562 UUID, in upper or lower case; the other forms that `Uuid` can read are none.
-fn parse_id(text: &[u8]) -> Result<Uuid, InvalidEvent> {
+pub(super) fn parse_id(text: &[u8]) -> Result<Uuid, InvalidEvent> {
     let hyphenated = (text.len() == 36).then(|| Uuid::try_parse_ascii(text).ok()).flatten();
     hyphenated.ok_or_else(|| InvalidEvent::event_id(text))
 }
 
-fn parse_action(text: &[u8]) -> Result<Action, InvalidEvent> {
-    let action = std::str::from_utf8(text).ok().and_then(Action::parse);
-    action.ok_or_else(|| InvalidEvent::unknown_action(text))
+pub(super) fn parse_action(text: &[u8]) -> Result<Action, InvalidEvent> {
+    Action::parse_bytes(text).ok_or_else(|| InvalidEvent::unknown_action(text))
 }
 
 #[cfg(test)]
@@ -204,7 +202,7 @@ mod tests {
     ) -> Result<(String, RawEvent), String> {
         let now = Timestamp::parse(NOW.as_bytes(), MissingOffset::Refuse).expect("a time");
         let mut out = b"before\n".to_vec();
-        let parsed = LineParser::new(missing_offset).parse(line, offset, now, &mut out);
+        let parsed = LineParser::new(missing_offset).parse(line, offset, || now, &mut out);
         let line = String::from_utf8(out.split_off(7)).expect("canonical lines are UTF-8");
         assert_eq!(out, b"before\n");
         match parsed {

@@ -9,6 +9,7 @@ mod key;
 mod line_reader;
 #[cfg(test)]
 mod real_events;
+mod spelling;
 
 pub use audit_plugin_api::event::*;
 pub use id::{IdGenerator, derived_id};

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use audit_plugin_api::event::json::Reader;
 use audit_plugin_api::{PermissionAuditEvent, Timestamp, Uuid};
 use sha2::{Digest, Sha256};
 
 use super::frame::{self, Stamp};
-use super::{LineContent, LineParser, LineReader, MissingOffset};
+use super::input::Members;
+use super::{LineContent, LineParser, LineReader, MissingOffset, spelling};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -19,7 +21,7 @@ fn canonical_lines(input: &[u8]) -> Vec<u8> {
     let mut lines = Vec::new();
     while let Some(line) = reader.next_line().expect("reading from memory") {
         let LineContent::Bytes(bytes) = line.content else { panic!("line {} is too long", line.number) };
-        parser.parse(bytes, line.offset, Timestamp::now(), &mut lines).expect("a real event");
+        parser.parse(bytes, line.offset, Timestamp::now, &mut lines).expect("a real event");
     }
     lines
 }
@@ -58,6 +60,18 @@ fn run_script(script: &Path) -> std::io::Result<String> {
     let output = Command::new("python3").arg(script).stdin(input).stderr(Stdio::inherit()).output()?;
     assert!(output.status.success(), "the script ended with {}", output.status);
     Ok(String::from_utf8(output.stdout).expect("the script writes UTF-8"))
+}
+
+#[test]
+fn all_real_events_have_a_spelling_that_is_read_quickly_before_and_after() {
+    let theirs = real_events();
+    for lines in [canonical_lines(&theirs), theirs] {
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let reader = Reader::new(line).expect("UTF-8");
+            let read = spelling::read(&reader, &mut Members::default(), &mut Vec::new());
+            assert_eq!(read, Some(()), "{}", String::from_utf8_lossy(line));
+        }
+    }
 }
 
 #[test]

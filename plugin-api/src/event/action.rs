@@ -33,7 +33,20 @@ impl Action {
 
     /// The action of this word.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.as_str() == word)
+        Self::parse_bytes(word.as_bytes())
+    }
+
+    /// The action of this word.
+    #[inline]
+    pub fn parse_bytes(word: &[u8]) -> Option<Self> {
+        Some(match word {
+            b"create" => Self::Create,
+            b"read" => Self::Read,
+            b"update" => Self::Update,
+            b"delete" => Self::Delete,
+            b"mutation" => Self::Mutation,
+            _ => return None,
+        })
     }
 
     /// Its number at the plugin boundary.

@@ -20,17 +20,19 @@ pub const MAX_LEVELS: u32 = 100;
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the bytes begin that are canonical as they stand and are not appended yet: whole runs are copied at once.
+    copied: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Reads this text, which must be UTF-8, from its start.
     pub fn new(json: &'a [u8]) -> Result<Self, InvalidEvent> {
         // Nearly all lines are ASCII, which is cheaper to see.
-        if !json.is_ascii() {
+        if !is_ascii(json) {
             let not_utf8 = |error: Utf8Error| InvalidEvent::NotUtf8 { position: error.valid_up_to() };
             std::str::from_utf8(json).map_err(not_utf8)?;
         }
-        Ok(Self { bytes: json, at: 0 })
+        Ok(Self { bytes: json, at: 0, copied: 0 })
     }
 
     /// The next byte behind whitespace.
@@ -75,7 +77,7 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 Ok(true)
             }
-            _ => Err(self.unexpected(if close == b'}' { "',' or '}'" } else { "',' or ']'" })),
+            _ => Err(self.expected_next(close)),
         }
     }
 
@@ -84,8 +86,10 @@ impl<'a> Reader<'a> {
         // One bit for each open bracket, the innermost lowest: 1 for an object.
         let mut objects: u128 = 0;
         let mut levels = 0;
+        self.copied = self.at;
         'value: loop {
-            match self.peek() {
+            match self.skip_gap(out) {
+                Some(b'"') => self.string(out)?,
                 Some(open @ (b'{' | b'[')) => {
                     if levels == MAX_LEVELS {
                         return Err(InvalidEvent::TooDeep { position: self.at });
@@ -93,45 +97,66 @@ impl<'a> Reader<'a> {
                     levels += 1;
                     objects = objects << 1 | u128::from(open == b'{');
                     self.at += 1;
-                    out.push(open);
-                    if self.peek() != Some(closing(objects)) {
+                    if self.skip_gap(out) != Some(closing(objects)) {
                         self.member_key(objects, out)?;
                         continue 'value;
                     }
                 }
-                Some(b'"') => {
-                    out.push(b'"');
-                    self.push_quoted(out)?;
-                    out.push(b'"');
-                }
-                _ => self.scalar(out)?,
+                _ => self.scalar()?,
             }
             while levels > 0 {
                 let close = closing(objects);
-                let goes_on = self.has_next(close, false)?;
-                out.push(if goes_on { b',' } else { close });
-                if goes_on {
-                    self.member_key(objects, out)?;
-                    continue 'value;
+                match self.skip_gap(out) {
+                    Some(b',') => {
+                        self.at += 1;
+                        self.member_key(objects, out)?;
+                        continue 'value;
+                    }
+                    Some(byte) if byte == close => self.at += 1,
+                    _ => return Err(self.expected_next(close)),
                 }
                 levels -= 1;
                 objects >>= 1;
             }
+            self.flush(out);
             return Ok(());
         }
     }
 
-    /// Takes the member's key, if the innermost bracket is an object, and appends it with quotes and colon.
-    #[inline]
+    /// Takes the member's key and its colon, if the innermost bracket is an object.
+    #[inline(always)]
     fn member_key(&mut self, objects: u128, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         if objects & 1 == 1 {
-            self.expect_key()?;
-            out.push(b'"');
-            self.push_quoted(out)?;
-            self.expect(b':')?;
-            out.extend_from_slice(b"\":");
+            if self.skip_gap(out) != Some(b'"') {
+                return Err(self.unexpected("a key in quotes"));
+            }
+            self.string(out)?;
+            if self.skip_gap(out) != Some(b':') {
+                return Err(self.expected(b':'));
+            }
+            self.at += 1;
         }
         Ok(())
+    }
+
+    /// The next byte behind whitespace, which is left out of what is appended.
+    #[inline]
+    fn skip_gap(&mut self, out: &mut Vec<u8>) -> Option<u8> {
+        let next = self.bytes.get(self.at).copied();
+        if !matches!(next, Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            return next;
+        }
+        self.flush(out);
+        let next = self.peek();
+        self.copied = self.at;
+        next
+    }
+
+    /// Appends what was taken since the last time.
+    #[inline]
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[self.copied..self.at]);
+        self.copied = self.at;
     }
 
     #[inline]
@@ -142,50 +167,54 @@ impl<'a> Reader<'a> {
     /// Takes a string, whose opening quote comes next; gives its text, escaped and without quotes.
     #[inline]
     fn quoted(&mut self) -> Result<Cow<'a, [u8]>, InvalidEvent> {
-        let bytes = self.bytes;
-        let text = &bytes[self.at + 1..];
-        let plain = text::plain_len(text);
-        if text.get(plain) == Some(&b'"') {
-            self.at += plain + 2;
-            return Ok(Cow::Borrowed(&text[..plain]));
+        match self.take_plain_text() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.quoted_with_escapes().map(Cow::Owned),
         }
-        let mut canonical = Vec::new();
-        self.push_quoted(&mut canonical)?;
-        Ok(Cow::Owned(canonical))
     }
 
-    /// Takes a string, whose opening quote comes next, and appends its text, escaped and without quotes.
-    fn push_quoted(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+    #[inline(never)]
+    fn quoted_with_escapes(&mut self) -> Result<Vec<u8>, InvalidEvent> {
+        let mut canonical = Vec::new();
+        self.copied = self.at + 1;
+        self.string(&mut canonical)?;
+        canonical.extend_from_slice(&self.bytes[self.copied..self.at - 1]);
+        Ok(canonical)
+    }
+
+    /// Takes a string, whose opening quote comes next; appends only where its canonical form differs.
+    #[inline(always)]
+    fn string(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         self.at += 1;
         loop {
-            let rest = &self.bytes[self.at..];
-            let plain = text::plain_len(rest);
-            out.extend_from_slice(&rest[..plain]);
-            self.at += plain;
-            match rest.get(plain) {
+            self.at += text::plain_len(&self.bytes[self.at..]);
+            match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(());
                 }
                 Some(b'\\') => self.escape(out)?,
-                Some(control) => {
-                    return Err(
-                        self.not_json(format!("the control character U+{control:04X} must be escaped"))
-                    );
-                }
-                None => return Err(self.not_json("the text has no closing quote".into())),
+                byte => return Err(self.no_string(byte.copied())),
             }
         }
     }
 
-    /// Takes an escape and appends what the canonical form has in its place.
+    #[cold]
+    fn no_string(&self, found: Option<u8>) -> InvalidEvent {
+        self.not_json(match found {
+            Some(control) => format!("the control character U+{control:04X} must be escaped"),
+            None => "the text has no closing quote".into(),
+        })
+    }
+
+    /// Takes an escape, or what the canonical form has in its place.
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
-        let escape = &self.bytes[self.at..];
-        match escape.get(1) {
+        match self.bytes.get(self.at + 1) {
             Some(b'u') => return self.unicode_escape(out),
-            Some(b'/') => out.push(b'/'),
-            Some(&letter @ (b'"' | b'\\' | b'n' | b'r' | b't' | b'b' | b'f')) => {
-                out.extend_from_slice(&[b'\\', letter])
+            Some(b'"' | b'\\' | b'n' | b'r' | b't' | b'b' | b'f') => {}
+            Some(b'/') => {
+                self.flush(out);
+                self.copied = self.at + 1;
             }
             _ => return Err(self.not_json("unknown escape".into())),
         }
@@ -194,42 +223,45 @@ impl<'a> Reader<'a> {
     }
 
     fn unicode_escape(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+        self.flush(out);
         let escape = &self.bytes[self.at..];
         let Some(unit) = text::hex_unit(&escape[2..]) else {
             return Err(self.not_json("\\u needs four hexadecimal digits".into()));
         };
-        let second = escape.get(6..).and_then(|rest| rest.strip_prefix(b"\\u")).and_then(text::hex_unit);
-        match (char::from_u32(unit.into()), second.and_then(|second| text::join_surrogates(unit, second))) {
-            (Some(character), _) => {
-                text::push_escaped(character.encode_utf8(&mut [0; 4]).as_bytes(), out);
-                self.at += 6;
-            }
-            (None, Some(character)) => {
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                self.at += 12;
-            }
-            (None, None) => {
-                text::push_unit(unit, out);
-                self.at += 6;
+        self.at += 6;
+        if let Some(character) = char::from_u32(unit.into()) {
+            text::push_escaped_character(character, out);
+        } else {
+            let second = escape.get(6..).and_then(|rest| rest.strip_prefix(b"\\u")).and_then(text::hex_unit);
+            match second.and_then(|second| text::join_surrogates(unit, second)) {
+                Some(character) => {
+                    text::push_escaped_character(character, out);
+                    self.at += 6;
+                }
+                None => text::push_unit(unit, out),
             }
         }
+        self.copied = self.at;
         Ok(())
     }
 
-    /// Takes a number, true, false or null, and appends it.
-    fn scalar(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
-        for word in [&b"true"[..], b"false", b"null"] {
-            if self.take_word(word) {
-                out.extend_from_slice(word);
-                return Ok(());
-            }
-        }
+    /// Takes a number, true, false or null.
+    fn scalar(&mut self) -> Result<(), InvalidEvent> {
+        let word: &[u8] = match self.bytes.get(self.at) {
+            Some(b't') => b"true",
+            Some(b'f') => b"false",
+            Some(b'n') => b"null",
+            _ => return self.number(),
+        };
+        if self.take_literal(word).is_some() { Ok(()) } else { self.number() }
+    }
+
+    fn number(&mut self) -> Result<(), InvalidEvent> {
         for token in ["NaN", "Infinity", "-Infinity"] {
             if self.bytes[self.at..].starts_with(token.as_bytes()) {
                 return Err(InvalidEvent::NotANumber { token, position: self.at });
             }
         }
-        let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
             self.digits("a value")?;
@@ -241,7 +273,6 @@ impl<'a> Reader<'a> {
             let _ = self.take(b'+') || self.take(b'-');
             self.digits("a digit")?;
         }
-        out.extend_from_slice(&self.bytes[start..self.at]);
         Ok(())
     }
 
@@ -257,15 +288,14 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn take_word(&mut self, word: &[u8]) -> bool {
-        let found = self.bytes[self.at..].starts_with(word);
-        self.at += if found { word.len() } else { 0 };
-        found
-    }
-
     #[cold]
     fn expected(&self, byte: u8) -> InvalidEvent {
         self.unexpected(&format!("'{}'", char::from(byte)))
+    }
+
+    #[cold]
+    fn expected_next(&self, close: u8) -> InvalidEvent {
+        self.unexpected(if close == b'}' { "',' or '}'" } else { "',' or ']'" })
     }
 
     #[cold]
@@ -280,6 +310,15 @@ impl<'a> Reader<'a> {
     #[cold]
     fn not_json(&self, problem: String) -> InvalidEvent {
         InvalidEvent::NotJson { position: self.at, problem }
+    }
+}
+
+/// The same as [`[u8]::is_ascii`], whose last bytes are looked at one by one.
+#[inline]
+fn is_ascii(text: &[u8]) -> bool {
+    match text.last_chunk::<64>() {
+        Some(last) => text.as_chunks::<64>().0.as_flattened().is_ascii() && last.is_ascii(),
+        None => text.is_ascii(),
     }
 }
 

@@ -31,6 +31,19 @@ fn push_escaped_from(text: &[u8], mut plain: usize, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the character in its escaped form.
+#[inline]
+pub fn push_escaped_character(character: char, out: &mut Vec<u8>) {
+    let mut bytes = [0; 4];
+    let len = character.encode_utf8(&mut bytes).len();
+    if is_special(bytes[0]) {
+        return push_escape(bytes[0], out);
+    }
+    // Four bytes are copied in one go, as fewer are not.
+    out.extend_from_slice(&bytes);
+    out.truncate(out.len() - (bytes.len() - len));
+}
+
 /// Appends the escape of a byte that [`plain_len`] stops at.
 pub fn push_escape(byte: u8, out: &mut Vec<u8>) {
     let letter = match byte {
@@ -71,15 +84,14 @@ fn escaped_len_slow(text: &[u8]) -> usize {
 /// How many bytes from the start stand for themselves: all before the first `"`, `\` or control character.
 #[inline]
 pub fn plain_len(text: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(word) = text[at..].first_chunk::<8>() {
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
         let special = special_bits(u64::from_le_bytes(*word));
         if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
+            return index * 8 + (special.trailing_zeros() / 8) as usize;
         }
-        at += 8;
     }
-    at + plain_len_below_8(&text[at..])
+    words.len() * 8 + plain_len_below_8(rest)
 }
 
 #[inline]
@@ -151,12 +163,24 @@ fn unescape_unit(escape: &[u8]) -> (char, usize) {
 }
 
 /// The number that the four hexadecimal digits at the start write.
+#[inline]
 pub fn hex_unit(digits: &[u8]) -> Option<u16> {
-    digits.first_chunk::<4>()?.iter().try_fold(0, |unit, &digit| {
-        let digit = char::from(digit).to_digit(16)?;
-        Some(unit << 4 | digit as u16)
-    })
+    let [a, b, c, d] = digits.first_chunk::<4>()?.map(|digit| u32::from(HEX_VALUES[usize::from(digit)]));
+    u16::try_from(a << 12 | b << 8 | c << 4 | d | (a | b | c | d) >> 4 << 16).ok()
 }
+
+/// Of each byte the number that it writes as a hexadecimal digit; above 15 for what is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value];
+        values[digit as usize] = value as u8;
+        values[digit.to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 /// The character that a high and a low surrogate write together.
 pub fn join_surrogates(high: u16, low: u16) -> Option<char> {

@@ -59,6 +59,30 @@ impl Timestamp {
         if (FIRST..=LAST).contains(&micros) { Ok(Self(micros)) } else { Err(InvalidEvent::timestamp(text)) }
     }
 
+    /// Reads its text as it is written; `None` for every other one, also where [`Timestamp::parse`] would read it.
+    #[inline]
+    pub fn parse_canonical(text: &[u8; Self::TEXT_LEN]) -> Option<Self> {
+        const FORM: &[u8; Timestamp::TEXT_LEN] = b"0000-00-00T00:00:00.000000+00:00";
+        const MOST: &[u8; Timestamp::TEXT_LEN] = b"9999-99-99T99:99:99.999999+00:00";
+        let mut digits = [0; Self::TEXT_LEN];
+        let mut is_canonical = true;
+        for at in 0..Self::TEXT_LEN {
+            digits[at] = text[at].wrapping_sub(FORM[at]);
+            is_canonical &= digits[at] <= MOST[at] - FORM[at];
+        }
+        let two = |at: usize| u32::from(digits[at]) * 10 + u32::from(digits[at + 1]);
+        let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+        let (hour, minute, second) = (two(11), two(14), two(17));
+        is_canonical &= (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
+        if !is_canonical || day == 0 || day > days_in_month(year, month) {
+            return None;
+        }
+        let days = i64::from(days_from_civil(year, month, day)) - DAYS_BEFORE_EPOCH;
+        let seconds = days * SECONDS_PER_DAY + i64::from(hour * 3600 + minute * 60 + second);
+        let micros = two(20) * 10_000 + two(22) * 100 + two(24);
+        Some(Self(seconds * MICROS_PER_SECOND + i64::from(micros)))
+    }
+
     /// Writes its text, as `2026-11-24T02:54:18.387810+00:00`.
     #[inline]
     pub fn write_text(self, text: &mut [u8; Self::TEXT_LEN]) {
@@ -195,10 +219,13 @@ fn number([tens, ones]: [u8; 2]) -> Option<u32> {
 fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let Some(fraction) = text.strip_prefix(b".") else { return Some((0, text)) };
     let len = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = fraction.split_at(len);
-    let micros =
-        digits.iter().chain(b"00000").take(6).fold(0, |micros, digit| micros * 10 + i64::from(digit - b'0'));
-    (1..=9).contains(&len).then_some((micros, rest))
+    let (digits, rest) = fraction.split_at_checked(len).filter(|_| (1..=9).contains(&len))?;
+    let mut six = *b"000000";
+    let kept = len.min(6);
+    six[..kept].copy_from_slice(&digits[..kept]);
+    let [a, b, c, d, e, f] = six;
+    let micros = number([a, b])? * 10_000 + number([c, d])? * 100 + number([e, f])?;
+    Some((micros.into(), rest))
 }
 
 /// The offset in seconds; `Some(None)` where there is none.
@@ -308,10 +335,24 @@ mod tests {
             let timestamp = Timestamp::from_micros(micros);
             let text = timestamp.to_string();
             prop_assert_eq!(Timestamp::parse(text.as_bytes(), MissingOffset::Refuse), Ok(timestamp));
+            prop_assert_eq!(text.as_bytes().as_array().and_then(Timestamp::parse_canonical), Some(timestamp));
             // jiff's range is a little smaller than ours at both ends.
             if let Ok(theirs) = jiff::Timestamp::from_microsecond(micros) {
                 prop_assert_eq!(format!("{theirs:.6}").replace('Z', "+00:00"), text);
             }
+        }
+
+        #[test]
+        fn a_canonical_time_is_read_alike_both_ways(
+            micros in FIRST..=LAST,
+            damage in proptest::collection::vec((0..Timestamp::TEXT_LEN, prop_oneof![any::<u8>(), b'0'..=b'9']), 0..4),
+        ) {
+            let mut text = [0; Timestamp::TEXT_LEN];
+            Timestamp(micros).write_text(&mut text);
+            damage.into_iter().for_each(|(at, byte)| text[at] = byte);
+            let parsed = Timestamp::parse(&text, MissingOffset::Refuse).ok();
+            let is_canonical = parsed.is_some_and(|parsed| parsed.to_string().as_bytes() == text);
+            prop_assert_eq!(Timestamp::parse_canonical(&text), parsed.filter(|_| is_canonical));
         }
 
         #[test]

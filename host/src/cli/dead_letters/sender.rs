@@ -76,7 +76,7 @@ impl Sender {
         }
         self.line.clear();
         let event = letter.event.get().as_bytes();
-        let mut entry = match self.parser.parse(event, 0, Timestamp::now(), &mut self.line) {
+        let mut entry = match self.parser.parse(event, 0, Timestamp::now, &mut self.line) {
             Ok(entry) => entry,
             Err(invalid) => return outcome.fail(letter.id, format!("its event is damaged: {invalid}")),
         };

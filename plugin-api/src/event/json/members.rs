@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Reader;
-use crate::event::InvalidEvent;
+use crate::event::{InvalidEvent, text};
 
 impl<'a> Reader<'a> {
     /// Takes a key and its colon; gives the key escaped and without quotes.
@@ -15,20 +15,34 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// Takes this key and its colon, if they come next and the key is not escaped.
+    /// Takes these bytes, if exactly they come next.
+    // Always inlined, so that a constant is compared in words.
+    #[inline(always)]
+    pub fn take_literal(&mut self, literal: &[u8]) -> Option<()> {
+        let end = self.at + literal.len();
+        (self.bytes.get(self.at..end)? == literal).then(|| self.at = end)
+    }
+
+    /// Takes a text of this length and its quotes, if one comes next whose quotes stand there; what is in it is not
+    /// looked at.
+    #[inline(always)]
+    pub fn take_text_of<const LEN: usize>(&mut self) -> Option<&'a [u8; LEN]> {
+        let (text, rest) = self.bytes.get(self.at..)?.strip_prefix(b"\"")?.split_first_chunk()?;
+        (rest.first() == Some(&b'"')).then(|| {
+            self.at += LEN + 2;
+            text
+        })
+    }
+
+    /// Takes a text in which nothing is escaped, if one comes next; gives it without quotes.
     #[inline]
-    pub fn take_key(&mut self, key: &str) -> bool {
-        if self.peek() != Some(b'"') {
-            return false;
-        }
-        let start = self.at + 1;
-        let end = start + key.len();
-        let found = self.bytes.get(start..end) == Some(key.as_bytes())
-            && self.bytes.get(end..end + 2) == Some(b"\":");
-        if found {
-            self.at = end + 2;
-        }
-        found
+    pub fn take_plain_text(&mut self) -> Option<&'a [u8]> {
+        let text = self.bytes[self.at..].strip_prefix(b"\"")?;
+        let len = text::plain_len(text);
+        (text.get(len) == Some(&b'"')).then(|| {
+            self.at += len + 2;
+            &text[..len]
+        })
     }
 
     /// Takes a text, the value of `key`; gives it escaped and without quotes.
@@ -50,10 +64,13 @@ impl<'a> Reader<'a> {
 
     /// Takes true or false, the value of `key`.
     pub fn boolean(&mut self, key: &'static str) -> Result<bool, InvalidEvent> {
-        match self.peek() {
-            Some(b't') if self.take_word(b"true") => Ok(true),
-            Some(b'f') if self.take_word(b"false") => Ok(false),
-            _ => Err(self.wrong_type(key, "true or false")),
+        self.peek();
+        if self.take_literal(b"true").is_some() {
+            Ok(true)
+        } else if self.take_literal(b"false").is_some() {
+            Ok(false)
+        } else {
+            Err(self.wrong_type(key, "true or false"))
         }
     }
 
@@ -125,9 +142,9 @@ impl<'a> Reader<'a> {
             Some(b'[') => "a list",
             Some(b'{') => "an object",
             _ => {
-                let mut scalar = Vec::new();
-                self.scalar(&mut scalar)?;
-                match scalar.as_slice() {
+                let start = self.at;
+                self.scalar()?;
+                match &self.bytes[start..self.at] {
                     b"true" => "true",
                     b"false" => "false",
                     b"null" => "null",
@@ -138,6 +155,7 @@ impl<'a> Reader<'a> {
     }
 
     fn null(&mut self) -> bool {
-        self.peek() == Some(b'n') && self.take_word(b"null")
+        self.peek();
+        self.take_literal(b"null").is_some()
     }
 }
