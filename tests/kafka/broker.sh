@@ -131,6 +131,7 @@ while time.monotonic() < end:
                 sys.exit(0)
     except OSError:
         pass
+    # A broker does not say when it is ready: it is asked, until the deadline above.
     time.sleep(0.1)
 sys.exit(f"the broker did not serve port {port} within 90 s")
 PYTHON
@@ -140,6 +141,7 @@ end() {
     local node=$1 signal=$2 pid
     pid=$(cat "$dir/$node/pid" 2>/dev/null) || return 0
     kill "-$signal" "$pid" 2>/dev/null || return 0
+    # It is no child of this shell, which therefore cannot wait for it.
     while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 }
 

@@ -55,6 +55,7 @@ impl Stop {
             }
             let echo = Builder::new().name("audit-signals".into()).spawn(move || {
                 if first.read_exact(&mut [0]).is_ok() {
+                    // The echo is told from a second signal by nothing but the time: in a thread that does nothing else.
                     thread::sleep(ECHO);
                 }
                 armed.store(true, Ordering::SeqCst);

@@ -143,7 +143,7 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Another process holds the lock for the moment of a write. One that holds it longer is an error, not a wait without
+/// Tries again and again, since `flock` knows no deadline. Another process holds the lock for the moment of a write. One that holds it longer is an error, not a wait without
 /// end.
 fn lock(file: &File) -> io::Result<()> {
     for _ in 0..LOCK_ATTEMPTS {

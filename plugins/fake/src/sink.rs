@@ -63,6 +63,7 @@ impl Sink for FakeProducer {
                 }
                 Step::Hang(time) if time >= batch.deadline().remaining() => {
                     self.leave_producer();
+                    // To sleep is what the script asks for, here and below.
                     thread::sleep(time);
                     return Err(SinkError::reopen("it was abandoned"));
                 }

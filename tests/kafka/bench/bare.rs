@@ -15,6 +15,9 @@ use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 /// Messages of one call, as many as a batch of the sink has.
 const BATCH: usize = 2000;
 
+/// `RD_KAFKA_MSG_F_BLOCK`: wait while the queue is full.
+const BLOCK: i32 = rd::RD_KAFKA_MSG_F_BLOCK;
+
 /// The headers of a message.
 #[derive(Clone, Copy)]
 pub enum Headers {
@@ -92,8 +95,10 @@ impl BareProducer {
         self.shared.delivered.load(Ordering::Acquire)
     }
 
-    /// Sends this many messages, and waits until all are delivered. Payloads are not copied.
+    /// Sends this many messages, and waits until all are delivered. Payloads are not copied. Where librdkafka's queue is
+    /// full it waits itself (`RD_KAFKA_MSG_F_BLOCK`), which wastes nothing.
     pub fn send_all(&self, lines: &[(Vec<u8>, String)], messages: usize, headers: Headers) {
+        let all = self.delivered() + messages;
         let mut sent = 0;
         while sent < messages {
             let batch: Vec<_> =
@@ -102,12 +107,11 @@ impl BareProducer {
                 Headers::None => self.send_batch(&batch),
                 Headers::Two => batch.iter().take_while(|(line, user)| self.send_one(line, user)).count(),
             };
+            assert_eq!(taken, batch.len(), "librdkafka takes all of them");
             sent += taken;
-            if taken < batch.len() {
-                thread::sleep(Duration::from_millis(1));
-            }
         }
-        while self.delivered() < messages {
+        while self.delivered() < all {
+            // Once, at the end, and at most a millisecond too long.
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -129,7 +133,7 @@ impl BareProducer {
             .collect();
         // SAFETY: topic and messages are alive; the payloads outlive the producer.
         let taken = unsafe {
-            rd::rd_kafka_produce_batch(self.topic, -1, 0, natives.as_mut_ptr(), natives.len() as i32)
+            rd::rd_kafka_produce_batch(self.topic, -1, BLOCK, natives.as_mut_ptr(), natives.len() as i32)
         };
         taken as usize
     }
@@ -157,6 +161,10 @@ impl BareProducer {
                     u: memory(line.as_ptr(), line.len()),
                 },
                 rd::rd_kafka_vu_t { vtype: vtype::RD_KAFKA_VTYPE_KEY, u: memory(user.as_ptr(), user.len()) },
+                rd::rd_kafka_vu_t {
+                    vtype: vtype::RD_KAFKA_VTYPE_MSGFLAGS,
+                    u: rd::rd_kafka_vu_s__bindgen_ty_1 { i: BLOCK },
+                },
                 rd::rd_kafka_vu_t {
                     vtype: vtype::RD_KAFKA_VTYPE_HEADERS,
                     u: rd::rd_kafka_vu_s__bindgen_ty_1 { headers },
