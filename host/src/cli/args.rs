@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use tracing_subscriber::filter::LevelFilter;
 
 const AFTER_RUN: &str = "\
-Exit status: 0 all accepted events were delivered and nothing was rejected; 1 anything was rejected, dropped, \
+Exit status: 0 all accepted events were delivered (or, after a signal, kept in the spool) and nothing was rejected; 1 anything was rejected, dropped, \
 dead-lettered, undelivered or unreadable; 2 the configuration, a plugin, or the opening of a sink or an input failed, \
 before any event was taken.
 
@@ -14,7 +14,10 @@ Signals: SIGTERM and SIGINT stop reading, and drain within shutdown_timeout; a s
 sinks reopen their files. SIGUSR1 prints the summary line now.
 
 At the end of the input the sinks are waited for as long as they settle events; when nothing was settled for \
-shutdown_timeout, what is left is dead-lettered.
+shutdown_timeout, what is left stays in the spool (spool_dir), or is dead-lettered where there is none.
+
+With spool_dir, what an earlier run left in the spool is delivered first, and the summary goes on with spooled=N (left in \
+the spool) and recovered=N (found in it).
 
 Rejected lines are kept in rejected_path as {\"input\", \"line\", \"reason\", \"text\"}, with the exact bytes as \"hex\" where a \
 line is not UTF-8.";

@@ -17,12 +17,13 @@ use super::console::Console;
 use super::drain::{Drained, drain};
 use super::exit::{Exit, Trouble};
 use super::failure::Failure;
+use super::feedback::refuse_feedback;
 use super::input::Input;
 use super::progress::{Progress, Visibility};
 use super::rejects::{RejectedLine, Rejects};
 use super::settings;
 use super::signals::{Requests, Stop};
-use super::summary::Summary;
+use super::summary::{Store, Summary};
 
 /// Delivers the events of the inputs.
 pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<Exit, Failure> {
@@ -33,8 +34,10 @@ pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<
         return Err(settings::no_logger(&path));
     }
     let inputs = Input::open_all(&arguments.files)?;
+    refuse_feedback(&inputs, &config)?;
     let rejects = Rejects::new(&config.delivery.rejected_path, console);
     let (buffer, secrets) = (config.buffer.clone(), config.secrets.clone());
+    let store = Store::of(&buffer);
     let visibility = visibility(&config, &inputs, console);
     let logger = Plan::new(config, &settings::loading())?.open()?;
 
@@ -45,6 +48,7 @@ pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<
         requests,
         progress: progress.handle(),
         summary: arguments.summary,
+        store,
         secrets: secrets.clone(),
         console: console.clone(),
     })?;
@@ -67,20 +71,26 @@ pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<
     let Reading { rejects, mut trouble, .. } = reading;
     rejects.finish();
 
-    let report = end(logger, &stop, console, &mut trouble);
+    let report = end(logger, store, &stop, console, &mut trouble);
     if attendant.end().is_some() {
         trouble = Trouble::Later;
     }
     console.end_progress();
-    let exit = Exit::of_run(&report, trouble);
+    let exit = Exit::of_run(&report, trouble, stop.signal().into());
     let sinks = report.sinks.into_iter().map(|sink| (sink.name, sink.counts));
-    let summary = Summary::new(report.totals, sinks, &secrets).stopped_by(stop.signal());
+    let summary = Summary::new(report.totals, sinks, store, &secrets).stopped_by(stop.signal());
     console.write_line(&summary.render(arguments.summary));
     Ok(exit)
 }
 
 /// Waits for the sinks and closes them.
-fn end(logger: Logger, stop: &Arc<Stop>, console: &Console, trouble: &mut Trouble) -> CloseReport {
+fn end(
+    logger: Logger,
+    store: Store,
+    stop: &Arc<Stop>,
+    console: &Console,
+    trouble: &mut Trouble,
+) -> CloseReport {
     match drain(&logger, stop) {
         Drained::Settled(flush_failures) => {
             for (name, reason) in flush_failures {
@@ -90,8 +100,12 @@ fn end(logger: Logger, stop: &Arc<Stop>, console: &Console, trouble: &mut Troubl
         }
         Drained::Stalled => {
             let seconds = logger.shutdown_timeout().as_secs_f64();
+            let fate = match store {
+                Store::Memory => "becomes dead letters",
+                Store::Spool => "stays in the spool",
+            };
             console.error(&format!(
-                "nothing was delivered for {seconds} s (shutdown_timeout): what is left becomes dead letters"
+                "nothing was delivered for {seconds} s (shutdown_timeout): what is left {fate}"
             ));
         }
         Drained::Stopped => {

@@ -10,7 +10,7 @@ use super::Logger;
 use super::plugin_sink::PluginSink;
 use crate::config::{
     BufferSettings, Config, ConfigError, DeliverySettings, Durability, Probe, Secrets, SinkConfig,
-    SinkSettings, check_options,
+    SinkSettings, SpoolSettings, check_options,
 };
 use crate::loader::{
     Candidate, FindError, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, Refusal, needs_probe, probe,
@@ -84,6 +84,12 @@ impl Plan {
     /// Time limits.
     pub fn delivery(&self) -> &DeliverySettings {
         &self.delivery
+    }
+
+    /// The same sinks with another spool, or with none: then what a spool holds stays as it is.
+    pub fn with_spool(mut self, spool: Option<SpoolSettings>) -> Self {
+        self.buffer.spool = spool;
+        self
     }
 
     /// Opens every sink.

@@ -8,8 +8,10 @@ use super::run::Outcome;
 /// `accepted = delivered + dead_lettered + dropped + spooled + queued + in_flight + lost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Accepted by `record`.
+    /// Accepted by `record`, or recovered.
     pub accepted: u64,
+    /// Found in the spool at start.
+    pub recovered: u64,
     /// The sink said yes.
     pub delivered: u64,
     /// Attempts after the first, each event counted.
