@@ -1,6 +1,9 @@
 //! The crash-safe buffer, as whoever runs the program sees it.
 
+use std::fs::File;
+
 use audit_tests::{Dir, set_mode};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::{EVENT, FILE, PRINT};
 
@@ -80,4 +83,59 @@ fn the_summary_counts_what_the_spool_keeps_and_kept() {
     let ran = dir.audit_host(&["run", "--summary", "json"]).input(EVENT).run();
     let summary: serde_json::Value = serde_json::from_str(ran.summary()).expect("JSON");
     assert_eq!((&summary["spooled"], &summary["recovered"]), (&0.into(), &0.into()));
+}
+
+/// A folder in the spool that belongs to this process as long as the file is open.
+fn folder_of_the_living(dir: &Dir) -> File {
+    let folder = dir.path("spool/0193f000-0000-7000-8000-000000000001");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    set_mode(&dir.path("spool"), 0o700);
+    std::fs::write(folder.join("lock"), std::process::id().to_string()).expect("written");
+    let lock = File::open(folder.join("lock")).expect("there");
+    flock(&lock, FlockOperation::LockExclusive).expect("locked");
+    lock
+}
+
+#[test]
+fn a_drain_leaves_a_living_process_alone_and_names_it() {
+    let dir = spool_dir("");
+    dir.write("to.toml", FILE.replace("out.ndjson", "drained.ndjson"));
+    let lock = folder_of_the_living(&dir);
+    let drain = || dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    let ran = drain();
+    assert_eq!(ran.status, 2, "{ran:?}");
+    let owner = format!("process {}, which is alive", std::process::id());
+    assert!(ran.stderr.contains(&owner) && ran.stderr.contains("nothing was sent"), "{ran:?}");
+    assert!(!dir.path("drained.ndjson").exists());
+    std::fs::create_dir(dir.path("spool/0193f000-0000-7000-8000-000000000000")).expect("a folder");
+    let ran = drain();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stderr.contains(&format!("what belongs to {owner}")), "{ran:?}");
+    assert!(ran.summary().ends_with(" lost=0 spooled=0 recovered=0"), "{ran:?}");
+    drop(lock);
+}
+
+#[test]
+fn a_drain_needs_a_spool_and_a_sink() {
+    let dir = crate::file_dir();
+    dir.write("to.toml", "[buffer]\n");
+    let drain = || dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    for expected in
+        ["audit.toml has no spool: its [buffer] names no `spool_dir`", "to.toml configures no audit logger"]
+    {
+        let ran = drain();
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.stderr.contains(expected), "no {expected:?} in {ran:?}");
+        dir.write("audit.toml", format!("{FILE}[buffer]\nspool_dir = \"spool\"\n"));
+    }
+    assert!(!dir.path("spool").exists());
+}
+
+#[test]
+fn a_spool_of_durability_disk_is_not_drained_into_a_sink_that_is_not_durable() {
+    let dir = spool_dir("durability = \"disk\"\n");
+    dir.write("to.toml", PRINT);
+    let ran = dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("to.toml:3:") && ran.stderr.contains("print.PrintAuditLogger"), "{ran:?}");
 }

@@ -38,6 +38,8 @@ pub use plugin_settings::{PluginSettings, Probe};
 pub use printable::printable;
 pub use schema::schema;
 pub use secrets::Secrets;
-pub use settings::{BufferSettings, DeliverySettings, Durability, SinkSettings, SpoolSettings, WhenFull};
+pub use settings::{
+    BufferSettings, DeliverySettings, Durability, Heirs, SinkSettings, SpoolSettings, WhenFull,
+};
 pub use sink::SinkConfig;
 pub(crate) use suggest::nearest;

@@ -51,6 +51,19 @@ pub struct SpoolSettings {
     pub max_bytes: u64,
     /// Which events are synced first whatever `durability` says.
     pub disk_for: DiskFor,
+    /// Who gets what an earlier process left in it.
+    pub heirs: Heirs,
+}
+
+/// Which sinks get the events that an earlier process left in the spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heirs {
+    /// The sink of the same name as the one that they were for; for a name that is configured no more, the sinks that
+    /// are new since.
+    #[default]
+    Namesakes,
+    /// Every sink gets every event, whatever sinks they were for.
+    AllSinks,
 }
 
 impl SpoolSettings {
@@ -61,6 +74,7 @@ impl SpoolSettings {
             durability: Durability::default(),
             max_bytes: 1 << 30,
             disk_for: DiskFor::default(),
+            heirs: Heirs::default(),
         }
     }
 }

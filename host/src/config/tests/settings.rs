@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::config;
 use crate::config::{
-    BufferSettings, Config, DeliverySettings, DiskFor, Durability, Probe, Rendering, SinkSettings,
+    BufferSettings, Config, DeliverySettings, DiskFor, Durability, Heirs, Probe, Rendering, SinkSettings,
     SpoolSettings, WhenFull,
 };
 
@@ -190,6 +190,7 @@ fn every_key_of_the_other_sections_is_read() {
                 .filter(|(word, _)| ["denied", "mutation"].contains(word))
                 .map(|(_, set)| set)
                 .collect(),
+            heirs: Heirs::Namesakes,
         }),
     };
     assert_eq!(config.buffer, buffer);
