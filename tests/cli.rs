@@ -12,6 +12,8 @@ mod inputs;
 mod rejects;
 #[path = "cli/signals.rs"]
 mod signals;
+#[path = "cli/spool.rs"]
+mod spool;
 #[path = "cli/summary.rs"]
 mod summary;
 

@@ -49,6 +49,66 @@ fn plugins_list_shows_what_is_refused_beside_what_is_not_and_is_status_0() {
     assert_eq!(plugin("libaudit_sink_print.so")["verdict"], "refused");
 }
 
+/// A shared object that is no plugin: the C library of this system.
+fn c_library() -> Vec<u8> {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("there");
+    let path = maps
+        .lines()
+        .find_map(|line| line.split_whitespace().last().filter(|path| path.ends_with("libc.so.6")));
+    std::fs::read(path.expect("this test uses it")).expect("readable")
+}
+
+#[test]
+fn a_shared_object_that_is_no_plugin_is_told_apart_from_a_refused_one() {
+    let dir = file_dir();
+    dir.write("plugins/libc.so", c_library());
+    let ran = dir.audit_host(&["plugins", "list", "--format", "json"]).run();
+    let plugins = ran.json()["plugins"].clone();
+    assert!(
+        plugins[0]["path"].as_str().is_some_and(|path| path.ends_with("libaudit_sink_fake.so")),
+        "{ran:?}"
+    );
+    let other =
+        plugins.as_array().expect("a list").iter().find(|plugin| plugin["verdict"] != "ok").expect("listed");
+    assert!(other["path"].as_str().is_some_and(|path| path.ends_with("/libc.so")), "{other}");
+    assert_eq!(other["verdict"], "not_a_plugin", "{other}");
+    // Whoever may write it: it is never loaded.
+    set_mode(&dir.path("plugins/libc.so"), 0o666);
+    let ran = dir.audit_host(&["plugins", "list"]).run();
+    assert!(ran.stdout.contains("not an audit plugin") && !ran.stdout.contains("refused:"), "{ran:?}");
+    let ran = dir.audit_host(&["plugins", "inspect", "plugins/libc.so"]).run();
+    assert_eq!(ran.status, 2, "{ran:?}");
+}
+
+#[test]
+fn a_check_warns_of_files_that_will_be_of_no_use_and_goes_on() {
+    let delivery = "[delivery]\ndead_letter_path = \"plugins\"\nrejected_path = \"/proc/sys/rejected\"\n";
+    let dir = Dir::with(&format!("{FILE}{delivery}"));
+    let ran = dir.audit_host(&["check", "--format", "json"]).run();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    let warnings = ran.json()["warnings"].clone();
+    for (index, expected) in [
+        ["`dead_letter_path` will be of no use: ", "plugins is a folder, but must be a file"],
+        ["`rejected_path` will be of no use: ", "/proc/sys cannot be written: "],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let warning = warnings[index].as_str().expect("a warning");
+        assert!(expected.iter().all(|text| warning.contains(text)), "{warning}");
+        assert!(ran.stderr.contains(warning), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_check_does_not_warn_of_files_whose_folder_is_yet_to_be_made() {
+    let delivery = "[delivery]\ndead_letter_path = \"a/b/dead\"\nrejected_path = \"a/c/rejected\"\n";
+    let dir = Dir::with(&format!("{FILE}{delivery}"));
+    let ran = dir.audit_host(&["check"]).run();
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    assert!(!dir.path("a").exists());
+}
+
 #[test]
 fn plugins_are_listed_without_a_configuration() {
     let dir = file_dir();

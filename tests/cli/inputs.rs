@@ -1,7 +1,8 @@
 //! Where events are read from.
 
-use crate::{EVENT, PRINT, count, event_ids, file_dir, real_events};
-use audit_tests::Dir;
+use audit_tests::{Dir, Ran};
+
+use crate::{EVENT, FILE, PRINT, count, event_ids, file_dir, real_events};
 
 #[test]
 fn files_and_standard_input_are_read_in_order() {
@@ -124,4 +125,45 @@ fn sinks_without_a_worker_take_the_same_lines() {
     assert_eq!((ran.status, count(summary, "accepted"), count(summary, "delivered")), (1, 3, 2), "{ran:?}");
     assert_eq!((count(summary, "dead_lettered"), count(summary, "rejected")), (1, 0), "{ran:?}");
     assert_eq!(dir.lines("out.ndjson").len(), 2);
+}
+
+/// `run` with these arguments reads what it writes, and is refused with this text before it takes an event.
+fn assert_feedback(dir: &Dir, ran: &Ran, expected: &str) {
+    assert_eq!(ran.status, 2, "{ran:?}");
+    assert!(ran.stderr.contains(expected), "no {expected:?} in {ran:?}");
+    assert_eq!(dir.read("in.ndjson"), EVENT);
+}
+
+#[test]
+fn an_input_that_a_sink_appends_to_is_refused_by_whatever_name() {
+    let dir = Dir::with(&FILE.replace("out.ndjson", "in.ndjson"));
+    dir.write("in.ndjson", EVENT);
+    std::fs::hard_link(dir.path("in.ndjson"), dir.path("link.ndjson")).expect("a link");
+    let expected =
+        "/in.ndjson, which sink `file.FileAuditLogger` writes: the run would read its own output for ever";
+    for name in ["in.ndjson", "./plugins/../in.ndjson", "link.ndjson"] {
+        let ran = dir.audit_host(&["run", name]).run();
+        assert_feedback(&dir, &ran, expected);
+        assert!(ran.stderr.contains(&format!("{name} is /")), "{ran:?}");
+    }
+    assert_feedback(&dir, &dir.audit_host(&["run"]).run_with("< in.ndjson"), expected);
+    dir.write("other.ndjson", EVENT);
+    let ran = dir.audit_host(&["run", "other.ndjson"]).run();
+    assert_eq!((ran.status, count(ran.summary(), "delivered")), (0, 1), "{ran:?}");
+}
+
+#[test]
+fn an_input_that_is_standard_output_is_refused_where_a_sink_prints() {
+    let dir = Dir::with(PRINT);
+    dir.write("in.ndjson", EVENT);
+    let ran = dir.audit_host(&["run", "in.ndjson"]).run_with(">> in.ndjson");
+    assert_feedback(&dir, &ran, "in.ndjson is standard output, which sink `print.PrintAuditLogger` writes");
+}
+
+#[test]
+fn the_file_of_rejected_lines_is_no_input() {
+    let dir = Dir::with(&format!("{FILE}[delivery]\nrejected_path = \"in.ndjson\"\n"));
+    dir.write("in.ndjson", EVENT);
+    let ran = dir.audit_host(&["run", "in.ndjson"]).run();
+    assert_feedback(&dir, &ran, "where rejected lines are kept (rejected_path)");
 }

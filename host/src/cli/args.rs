@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use tracing_subscriber::filter::LevelFilter;
 
 const AFTER_RUN: &str = "\
-Exit status: 0 all accepted events were delivered and nothing was rejected; 1 anything was rejected, dropped, \
+Exit status: 0 all accepted events were delivered (or, after a signal, kept in the spool) and nothing was rejected; 1 anything was rejected, dropped, \
 dead-lettered, undelivered or unreadable; 2 the configuration, a plugin, or the opening of a sink or an input failed, \
 before any event was taken.
 
@@ -14,7 +14,10 @@ Signals: SIGTERM and SIGINT stop reading, and drain within shutdown_timeout; a s
 sinks reopen their files. SIGUSR1 prints the summary line now.
 
 At the end of the input the sinks are waited for as long as they settle events; when nothing was settled for \
-shutdown_timeout, what is left is dead-lettered.
+shutdown_timeout, what is left stays in the spool (spool_dir), or is dead-lettered where there is none.
+
+With spool_dir, what an earlier run left in the spool is delivered first, and the summary goes on with spooled=N (left in \
+the spool) and recovered=N (found in it).
 
 Rejected lines are kept in rejected_path as {\"input\", \"line\", \"reason\", \"text\"}, with the exact bytes as \"hex\" where a \
 line is not UTF-8.";
@@ -26,6 +29,15 @@ event_id.
 
 Exit status: 0 all were delivered; 1 some were not; 2 an id is unknown, or the configuration, a plugin or a sink cannot be \
 used, and nothing was sent.";
+
+const AFTER_DRAIN: &str = "\
+The spool is that of the configuration that --config names. Every sink of the other configuration gets every event, whatever \
+sinks it was for, in order and with the same event_id; what they have settled is deleted from the spool. What belongs to a \
+process that is alive is left alone.
+
+Exit status: 0 everything was delivered (or, after a signal, stayed in the spool); 1 anything was dead-lettered, dropped, \
+damaged or stayed in the spool; 2 nothing was sent: a configuration, a plugin, a sink or the spool cannot be used, or every \
+process is alive.";
 
 /// Delivers permission audit events to sinks that are loaded at run time.
 #[derive(Debug, Parser)]
@@ -68,6 +80,9 @@ pub enum Command {
     /// See what was given up on and why, and send it again
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// See what waits in the crash-safe buffer, check it, and deliver it elsewhere
+    #[command(subcommand)]
+    Spool(Spool),
     /// Print the JSON Schema of audit.toml, for editors
     Schema(Schema),
     /// Print completions for a shell
@@ -153,6 +168,23 @@ pub struct Replay {
     pub ids: Vec<String>,
     #[command(flatten)]
     pub answer: Answer,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Spool {
+    /// Deliver what processes left that are gone to the sinks of another configuration
+    #[command(after_long_help = AFTER_DRAIN)]
+    Drain(Drain),
+}
+
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// The configuration whose sinks get the events
+    #[arg(long, value_name = "CONFIG", value_hint = ValueHint::FilePath)]
+    pub to: PathBuf,
+    /// The form of the summary
+    #[arg(long, visible_alias = "summary", value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

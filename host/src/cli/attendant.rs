@@ -17,7 +17,7 @@ use super::console::Console;
 use super::failure::Failure;
 use super::progress::Progress;
 use super::signals::{Requests, Stop};
-use super::summary::Summary;
+use super::summary::{Store, Summary};
 
 /// How often it looks for failed sinks and draws.
 const ROUND: Duration = Duration::from_millis(200);
@@ -50,6 +50,8 @@ pub struct Work {
     pub progress: Progress,
     /// The form of the summary.
     pub summary: Format,
+    /// Which counters it has.
+    pub store: Store,
     /// Masked in it.
     pub secrets: Secrets,
     /// Where everything is said.
@@ -101,7 +103,7 @@ impl Work {
     }
 
     fn summarise(&self) -> Summary {
-        Summary::new(self.logger.counts(), self.logger.sink_counts(), &self.secrets)
+        Summary::new(self.logger.counts(), self.logger.sink_counts(), self.store, &self.secrets)
     }
 
     fn reopen(&self) {

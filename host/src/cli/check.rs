@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use audit_host::config::{Config, Mistake, Secrets, printable};
+use audit_host::config::{Config, DeliverySettings, Mistake, Secrets, SpoolSettings, printable};
 use audit_host::loader::PluginIndex;
 use audit_host::logger::{AuditLogger, Plan};
 use audit_plugin_api::{ErrorKind, SinkError};
@@ -14,6 +14,7 @@ use super::args::{self, Format, Global};
 use super::console::Console;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::places::{Place, examine_file, examine_spool_dir};
 use super::settings;
 
 /// What was found to be good.
@@ -21,6 +22,10 @@ use super::settings;
 struct Checked {
     config: String,
     sinks: Vec<CheckedSink>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spool: Option<CheckedSpool>,
+    /// What is no mistake, but will be missed when it is needed.
+    warnings: Vec<String>,
     #[serde(skip)]
     secrets: Secrets,
 }
@@ -32,6 +37,12 @@ struct CheckedSink {
     plugin: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probe: Option<Probed>,
+}
+
+#[derive(Serialize)]
+struct CheckedSpool {
+    dir: String,
+    place: Place,
 }
 
 /// What a probe came to.
@@ -66,7 +77,11 @@ fn examine(global: &Global, arguments: &args::Check, console: &Console) -> Resul
         return Err(settings::no_logger(&path));
     }
     let mut checked = Checked::new(&config, &path);
+    let (spool, delivery) = (config.buffer.spool.clone(), config.delivery.clone());
     let plan = Plan::new(config, &settings::loading())?;
+    checked.spool = spool.as_ref().map(CheckedSpool::examine).transpose()?;
+    checked.warnings = unwritable_files(&delivery);
+    checked.warnings.iter().for_each(|warning| console.warn(warning));
     if arguments.probe {
         checked.probe(plan)?;
     }
@@ -82,12 +97,19 @@ impl Checked {
             plugin: index.find(&sink.class).ok().map(|candidate| candidate.path().display().to_string()),
             probe: None,
         });
-        Self { config: path.display().to_string(), sinks: sinks.collect(), secrets: config.secrets.clone() }
+        Self {
+            config: path.display().to_string(),
+            sinks: sinks.collect(),
+            spool: None,
+            warnings: Vec::new(),
+            secrets: config.secrets.clone(),
+        }
     }
 
     fn probe(&mut self, plan: Plan) -> Result<(), Failure> {
         let patience = plan.delivery().open_timeout;
-        let logger = plan.open()?;
+        // What waits in the spool is not for a check to deliver.
+        let logger = plan.with_spool(None).open()?;
         let answers = logger.control_all(&json!({"control": "probe"}), patience);
         let closed = logger.close(logger.shutdown_timeout());
         for (sink, (name, answer)) in self.sinks.iter_mut().zip(answers) {
@@ -117,8 +139,34 @@ impl Checked {
             let line = format!("sink `{}`: {} from {from}{probed}", sink.name, sink.class);
             text += &format!("  {}\n", printable(&line));
         }
+        if let Some(CheckedSpool { dir, place }) = &self.spool {
+            let found = match place {
+                Place::Usable => "is there, and can be used",
+                Place::ToBeMade => "will be made",
+            };
+            text += &format!("  {}\n", printable(&format!("spool: the folder {dir} {found}")));
+        }
         text
     }
+}
+
+impl CheckedSpool {
+    fn examine(settings: &SpoolSettings) -> Result<Self, Failure> {
+        let place = examine_spool_dir(&settings.dir)
+            .map_err(|reason| Failure::new(format!("the spool (spool_dir) cannot be used: {reason}")))?;
+        Ok(Self { dir: settings.dir.display().to_string(), place })
+    }
+}
+
+/// A run only needs these files when something goes wrong, and would only then say that it cannot write them.
+fn unwritable_files(delivery: &DeliverySettings) -> Vec<String> {
+    [("dead_letter_path", &delivery.dead_letter_path), ("rejected_path", &delivery.rejected_path)]
+        .into_iter()
+        .filter_map(|(key, path)| {
+            let reason = examine_file(path).err()?;
+            Some(format!("`{key}` will be of no use: {reason}"))
+        })
+        .collect()
 }
 
 /// What is wrong, for editors and pipelines: with `file`, `line` and `column` where it stands somewhere.

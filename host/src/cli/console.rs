@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use audit_host::config::{Rendering, Secrets, printable};
 use audit_plugin_api::Timestamp;
@@ -21,7 +21,7 @@ use super::masking::mask_json;
 #[derive(Clone, Debug)]
 pub struct Console {
     format: LogFormat,
-    secrets: Arc<OnceLock<Secrets>>,
+    secrets: Arc<Mutex<Secrets>>,
     progress: Arc<Mutex<Option<ProgressBar>>>,
 }
 
@@ -31,22 +31,28 @@ impl Console {
         Self { format, secrets: Arc::default(), progress: Arc::default() }
     }
 
-    /// Masks these values in everything that is said from now on; only the first call counts.
+    /// Masks these values, too, in everything that is said from now on.
     pub fn mask(&self, secrets: &Secrets) {
-        let _ = self.secrets.set(secrets.clone());
+        let mut all = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = all.and(secrets);
+    }
+
+    fn secrets(&self) -> Secrets {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn masked<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.secrets.get().map_or(Cow::Borrowed(text), |secrets| secrets.mask(text))
+        self.secrets().mask(text)
     }
 
     fn masked_json<'t>(&self, line: &'t str) -> Cow<'t, str> {
-        let Some(secrets) = self.secrets.get().filter(|secrets| !secrets.is_empty()) else {
+        let secrets = self.secrets();
+        if secrets.is_empty() {
             return Cow::Borrowed(line);
-        };
+        }
         match serde_json::from_str(line) {
             Ok(mut value) => {
-                mask_json(&mut value, secrets);
+                mask_json(&mut value, &secrets);
                 Cow::Owned(value.to_string())
             }
             Err(_) => secrets.mask(line),

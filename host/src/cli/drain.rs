@@ -1,7 +1,8 @@
 //! Waiting for the sinks at the end of the input.
 //!
 //! A sink that works is waited for, however much there is: a run is lossless. A sink that does not is given up on: when
-//! nothing was settled for `shutdown_timeout`, the caller closes the logger, and what is left is dead-lettered.
+//! nothing was settled for `shutdown_timeout`, the caller closes the logger, and what is left stays in the spool, or is
+//! dead-lettered where there is none.
 
 use std::time::{Duration, Instant};
 

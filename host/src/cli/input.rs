@@ -3,10 +3,10 @@
 //! All are opened before the first one is read, without waiting for anybody: a FIFO that nobody writes to yet is waited
 //! for when its turn comes. A read ends early when it is time to stop.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,6 +30,30 @@ enum Kind {
     Regular(u64),
     Terminal,
     Stream,
+}
+
+/// Which file something is, by whatever name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// That of the regular file of this name, if there is one.
+    pub fn at(path: &Path) -> Option<Self> {
+        Self::of_regular(&path.metadata().ok()?)
+    }
+
+    /// That of an open file, if it is a regular one.
+    pub fn of(open: impl AsFd) -> Option<Self> {
+        let file = File::from(open.as_fd().try_clone_to_owned().ok()?);
+        Self::of_regular(&file.metadata().ok()?)
+    }
+
+    fn of_regular(metadata: &Metadata) -> Option<Self> {
+        metadata.is_file().then(|| Self { device: metadata.dev(), inode: metadata.ino() })
+    }
 }
 
 impl Input {
@@ -75,6 +99,11 @@ impl Input {
     /// Whether a person is typing it.
     pub fn is_terminal(&self) -> bool {
         self.kind == Kind::Terminal
+    }
+
+    /// Which file it is; `None` for pipes and the like.
+    pub fn identity(&self) -> Option<FileIdentity> {
+        FileIdentity::of(&self.file)
     }
 
     /// How many bytes it holds, where that is known.

@@ -19,25 +19,29 @@ mod dead_letters;
 mod drain;
 mod exit;
 mod failure;
+mod feedback;
 mod input;
 mod json;
 mod log;
 mod man;
 mod masking;
+mod places;
 mod plugins;
 mod progress;
 mod rejects;
 mod run;
 mod schema;
+mod session;
 mod settings;
 mod signals;
+mod spool;
 mod summary;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Arguments, Command, DeadLetters, Plugins};
+use args::{Arguments, Command, DeadLetters, Plugins, Spool};
 use console::Console;
 use exit::Exit;
 use failure::Failure;
@@ -65,6 +69,7 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<Exit, Failure> {
         Command::DeadLetters(DeadLetters::List(list)) => dead_letters::list(global, &list, console),
         Command::DeadLetters(DeadLetters::Show(show)) => dead_letters::show(global, &show, console),
         Command::DeadLetters(DeadLetters::Replay(replay)) => dead_letters::replay(global, &replay, console),
+        Command::Spool(Spool::Drain(drain)) => spool::drain(global, &drain, console),
         Command::Schema(_) => schema::schema(),
         Command::Completions(completions) => completions::completions(completions.shell),
         Command::Man => man::man(),

@@ -45,6 +45,8 @@ struct Plugin<'a> {
 enum Verdict {
     Ok,
     Refused,
+    /// It does not say that it is a plugin.
+    NotAPlugin,
 }
 
 #[derive(Serialize)]
@@ -94,7 +96,7 @@ pub fn inspect(global: &Global, arguments: &args::Inspect, console: &Console) ->
     }
     match plugin.verdict {
         Verdict::Ok => Ok(Exit::Complete),
-        Verdict::Refused => Err(Failure::new(plugin.reason.unwrap_or_default())),
+        Verdict::Refused | Verdict::NotAPlugin => Err(Failure::new(plugin.reason.unwrap_or_default())),
     }
 }
 
@@ -103,7 +105,11 @@ impl<'a> Plugin<'a> {
         let reason = refusal.or_else(|| candidate.refusal().map(ToString::to_string));
         Self {
             path: candidate.path().display().to_string(),
-            verdict: if reason.is_none() { Verdict::Ok } else { Verdict::Refused },
+            verdict: match &reason {
+                None => Verdict::Ok,
+                Some(_) if candidate.is_no_plugin() => Verdict::NotAPlugin,
+                Some(_) => Verdict::Refused,
+            },
             reason,
             // Of what is no plugin nobody needs it, and it may be large.
             sha256: candidate
@@ -120,9 +126,10 @@ impl<'a> Plugin<'a> {
         let mut line = |name: &str, value: &str| {
             let _ = writeln!(text, "  {name:<8} {}", printable(value));
         };
-        match &self.reason {
-            None => line("verdict", "ok"),
-            Some(reason) => line("verdict", &format!("refused: {reason}")),
+        match (self.verdict, self.reason.as_deref().unwrap_or_default()) {
+            (Verdict::Ok, _) => line("verdict", "ok"),
+            (Verdict::Refused, reason) => line("verdict", &format!("refused: {reason}")),
+            (Verdict::NotAPlugin, _) => line("verdict", "not an audit plugin"),
         }
         if let Some(sha256) = &self.sha256 {
             line("sha256", &format!("{sha256}{}", if self.pinned { " (pinned)" } else { "" }));

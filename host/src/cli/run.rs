@@ -4,25 +4,27 @@
 //! then on each line is accepted or rejected and counted, and the run ends with the summary, whatever happens in between.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use audit_host::config::{BufferSettings, Config, WhenFull};
 use audit_host::event::{InputLine, LineContent, LineParser, LineReader, MissingOffset};
-use audit_host::logger::{AuditLogger, Logger, Plan};
-use audit_host::pipeline::{CloseReport, Patience, Record, RecordError};
+use audit_host::logger::{Logger, Plan};
+use audit_host::pipeline::{Patience, Record, RecordError};
 use audit_plugin_api::Timestamp;
 
-use super::args::{self, Global, LogFormat};
-use super::attendant::{Attendant, Work};
+use super::args::{self, Global};
+use super::attendant::Work;
 use super::console::Console;
-use super::drain::{Drained, drain};
 use super::exit::{Exit, Trouble};
 use super::failure::Failure;
+use super::feedback::refuse_feedback;
 use super::input::Input;
 use super::progress::{Progress, Visibility};
 use super::rejects::{RejectedLine, Rejects};
+use super::session::Session;
 use super::settings;
 use super::signals::{Requests, Stop};
-use super::summary::Summary;
+use super::summary::Store;
 
 /// Delivers the events of the inputs.
 pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<Exit, Failure> {
@@ -33,19 +35,21 @@ pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<
         return Err(settings::no_logger(&path));
     }
     let inputs = Input::open_all(&arguments.files)?;
+    refuse_feedback(&inputs, &config)?;
     let rejects = Rejects::new(&config.delivery.rejected_path, console);
     let (buffer, secrets) = (config.buffer.clone(), config.secrets.clone());
     let visibility = visibility(&config, &inputs, console);
     let logger = Plan::new(config, &settings::loading())?.open()?;
 
-    let progress = Progress::start(&inputs, visibility, console);
-    let attendant = Attendant::start(Work {
+    let read_bytes = Arc::<AtomicU64>::default();
+    let session = Session::start(Work {
         logger: logger.clone(),
         stop: stop.clone(),
         requests,
-        progress: progress.handle(),
+        progress: Progress::of_reading(&inputs, read_bytes.clone(), visibility, console),
         summary: arguments.summary,
-        secrets: secrets.clone(),
+        store: Store::of(&buffer),
+        secrets,
         console: console.clone(),
     })?;
     let mut reading = Reading {
@@ -63,61 +67,18 @@ pub fn run(global: &Global, arguments: &args::Run, console: &Console) -> Result<
         rejects,
         trouble: Trouble::None,
     };
-    reading.read_all(&inputs, &progress);
-    let Reading { rejects, mut trouble, .. } = reading;
+    reading.read_all(&inputs, &read_bytes);
+    let Reading { rejects, trouble, .. } = reading;
     rejects.finish();
-
-    let report = end(logger, &stop, console, &mut trouble);
-    if attendant.end().is_some() {
-        trouble = Trouble::Later;
-    }
-    console.end_progress();
-    let exit = Exit::of_run(&report, trouble);
-    let sinks = report.sinks.into_iter().map(|sink| (sink.name, sink.counts));
-    let summary = Summary::new(report.totals, sinks, &secrets).stopped_by(stop.signal());
-    console.write_line(&summary.render(arguments.summary));
-    Ok(exit)
+    Ok(session.end(trouble))
 }
 
-/// Waits for the sinks and closes them.
-fn end(logger: Logger, stop: &Arc<Stop>, console: &Console, trouble: &mut Trouble) -> CloseReport {
-    match drain(&logger, stop) {
-        Drained::Settled(flush_failures) => {
-            for (name, reason) in flush_failures {
-                console.error(&format!("sink `{name}` could not make its events durable: {reason}"));
-                *trouble = Trouble::Later;
-            }
-        }
-        Drained::Stalled => {
-            let seconds = logger.shutdown_timeout().as_secs_f64();
-            console.error(&format!(
-                "nothing was delivered for {seconds} s (shutdown_timeout): what is left becomes dead letters"
-            ));
-        }
-        Drained::Stopped => {
-            if let Some(signal) = stop.signal() {
-                let seconds = logger.shutdown_timeout().as_secs_f64();
-                stop.wait_for_echo();
-                console.note(&format!(
-                    "{signal}: nothing more is read; the sinks have {seconds} s (shutdown_timeout) for what was \
-                     accepted, and a second signal ends at once"
-                ));
-            }
-        }
-    }
-    match logger.close(logger.shutdown_timeout()) {
-        Ok(report) => report,
-        Err(from_callback) => unreachable!("the command line is no sink: {from_callback}"),
-    }
-}
-
-/// A sink that prints to a terminal is its own progress; so is somebody who types. And who wants JSON wants no bar.
+/// Somebody who types is progress enough.
 fn visibility(config: &Config, inputs: &[Input], console: &Console) -> Visibility {
-    let prints = config.sinks.iter().any(|sink| sink.class == "print.PrintAuditLogger");
-    if prints || inputs.iter().any(Input::is_terminal) || console.format() == LogFormat::Json {
+    if inputs.iter().any(Input::is_terminal) {
         Visibility::Hidden
     } else {
-        Visibility::Shown
+        Visibility::beside(config, console)
     }
 }
 
@@ -149,7 +110,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn read_all(&mut self, inputs: &[Input], progress: &Progress) {
+    fn read_all(&mut self, inputs: &[Input], read_bytes: &AtomicU64) {
         for input in inputs {
             if input.is_terminal() {
                 self.console.note(&format!(
@@ -157,14 +118,14 @@ impl Reading<'_> {
                     input.name()
                 ));
             }
-            if self.read(input, progress) == Flow::End {
+            if self.read(input, read_bytes) == Flow::End {
                 return;
             }
         }
     }
 
-    fn read(&mut self, input: &Input, progress: &Progress) -> Flow {
-        let reader = input.reader(self.stop, progress.read_bytes());
+    fn read(&mut self, input: &Input, read_bytes: &AtomicU64) -> Flow {
+        let reader = input.reader(self.stop, read_bytes);
         let mut lines = LineReader::new(reader, longest_line(self.buffer));
         loop {
             match lines.next_line() {

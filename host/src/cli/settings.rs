@@ -18,10 +18,15 @@ pub fn load(global: &Global, console: &Console) -> Result<Config, Failure> {
 /// Reads the configuration, and says where it is.
 pub fn load_from(global: &Global, console: &Console) -> Result<(Config, PathBuf), Failure> {
     let path = Config::find(global.config.as_deref())?;
-    let mut config = Config::load(&path)?;
+    Ok((load_path(global, &path, console)?, path))
+}
+
+/// Reads this configuration; the folders of the command line come before its own.
+pub fn load_path(global: &Global, path: &Path, console: &Console) -> Result<Config, Failure> {
+    let mut config = Config::load(path)?;
     console.mask(&config.secrets);
     config.plugins.dirs.splice(..0, plugin_dirs(global)?);
-    Ok((config, path))
+    Ok(config)
 }
 
 /// The configuration of a command that can do without one: nothing is configured where no file is named and

@@ -1,23 +1,45 @@
 //! What a run came to, on one line.
 
-use audit_host::config::Secrets;
+use audit_host::config::{BufferSettings, Secrets};
 use audit_host::pipeline::Counts;
 use serde_json::{Map, Value, json};
 
 use super::args::Format;
 use super::json::printable_json;
 
+/// Where accepted events wait, which decides what there is to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// In memory.
+    Memory,
+    /// In the spool: some may be found there at the start, and some may stay at the end.
+    Spool,
+}
+
+impl Store {
+    /// That of a run with these settings.
+    pub fn of(buffer: &BufferSettings) -> Self {
+        if buffer.spool.is_some() { Self::Spool } else { Self::Memory }
+    }
+}
+
 /// What a run came to so far.
 #[derive(Clone, Debug)]
 pub struct Summary {
     totals: Counts,
     sinks: Vec<(String, Counts)>,
+    store: Store,
     stopped_by: Option<&'static str>,
 }
 
 impl Summary {
     /// Counts of all sinks, each event once, and those of each sink by name.
-    pub fn new(totals: Counts, sinks: impl IntoIterator<Item = (String, Counts)>, secrets: &Secrets) -> Self {
+    pub fn new(
+        totals: Counts,
+        sinks: impl IntoIterator<Item = (String, Counts)>,
+        store: Store,
+        secrets: &Secrets,
+    ) -> Self {
         let mut masked: Vec<(String, Counts)> = Vec::new();
         for (name, counts) in sinks {
             let name = secrets.mask(&name);
@@ -28,7 +50,7 @@ impl Summary {
             };
             masked.push((name, counts));
         }
-        Self { totals, sinks: masked, stopped_by: None }
+        Self { totals, sinks: masked, store, stopped_by: None }
     }
 
     /// The same, of a run that this signal ended.
@@ -41,7 +63,7 @@ impl Summary {
         match format {
             Format::Text => {
                 let counts: Vec<_> =
-                    named(&self.totals).iter().map(|(name, count)| format!("{name}={count}")).collect();
+                    self.named(&self.totals).map(|(name, count)| format!("{name}={count}")).collect();
                 let stopped = self.stopped_by.map(|signal| format!(" stopped by {signal}"));
                 format!("audit-host: {}{}", counts.join(" "), stopped.unwrap_or_default())
             }
@@ -50,33 +72,36 @@ impl Summary {
     }
 
     fn to_json(&self) -> Value {
-        let mut summary = table(&self.totals);
+        let mut summary = self.table(&self.totals);
         if let Some(signal) = self.stopped_by {
             summary.insert("stopped_by".into(), json!(signal));
         }
         if self.sinks.len() > 1 {
             let sinks: Map<_, _> =
-                self.sinks.iter().map(|(name, counts)| (name.clone(), table(counts).into())).collect();
+                self.sinks.iter().map(|(name, counts)| (name.clone(), self.table(counts).into())).collect();
             summary.insert("sinks".into(), sinks.into());
         }
         summary.into()
     }
-}
 
-fn named(counts: &Counts) -> [(&'static str, u64); 7] {
-    [
-        ("accepted", counts.accepted),
-        ("delivered", counts.delivered),
-        ("retried", counts.retried),
-        ("dead_lettered", counts.dead_lettered),
-        ("dropped", counts.dropped),
-        ("rejected", counts.rejected),
-        ("lost", counts.lost),
-    ]
-}
+    fn table(&self, counts: &Counts) -> Map<String, Value> {
+        self.named(counts).map(|(name, count)| (name.to_owned(), json!(count))).collect()
+    }
 
-fn table(counts: &Counts) -> Map<String, Value> {
-    named(counts).into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect()
+    fn named(&self, counts: &Counts) -> impl Iterator<Item = (&'static str, u64)> {
+        let always = [
+            ("accepted", counts.accepted),
+            ("delivered", counts.delivered),
+            ("retried", counts.retried),
+            ("dead_lettered", counts.dead_lettered),
+            ("dropped", counts.dropped),
+            ("rejected", counts.rejected),
+            ("lost", counts.lost),
+        ];
+        let of_spool = [("spooled", counts.spooled), ("recovered", counts.recovered)];
+        let of_spool = of_spool.into_iter().filter(|_| self.store == Store::Spool);
+        always.into_iter().chain(of_spool)
+    }
 }
 
 #[cfg(test)]
@@ -92,9 +117,11 @@ mod tests {
             dropped: 1,
             rejected: 4,
             lost: 2,
+            spooled: 5,
+            recovered: 6,
             ..Counts::default()
         };
-        Summary { totals, sinks: vec![("a".into(), totals)], stopped_by: None }
+        Summary { totals, sinks: vec![("a".into(), totals)], store: Store::Memory, stopped_by: None }
     }
 
     #[test]
@@ -104,6 +131,22 @@ mod tests {
         assert_eq!(summary.render(Format::Text), line);
         summary.stopped_by = Some("SIGTERM");
         assert_eq!(summary.render(Format::Text), format!("{line} stopped by SIGTERM"));
+        summary.store = Store::Spool;
+        assert_eq!(summary.render(Format::Text), format!("{line} spooled=5 recovered=6 stopped by SIGTERM"));
+    }
+
+    #[test]
+    fn json_has_the_counters_of_the_spool_only_where_there_is_one() {
+        let mut summary = summary();
+        summary.sinks.push(("b".into(), Counts::default()));
+        for (store, expected) in [(Store::Memory, None), (Store::Spool, Some((json!(5), json!(6))))] {
+            summary.store = store;
+            let value: Value = serde_json::from_str(&summary.render(Format::Json)).expect("JSON");
+            for counts in [&value, &value["sinks"]["a"]] {
+                let found = counts.get("spooled").cloned().zip(counts.get("recovered").cloned());
+                assert_eq!(found, expected);
+            }
+        }
     }
 
     #[test]
@@ -127,7 +170,7 @@ mod tests {
     fn names_that_differ_in_what_is_masked_stay_several() {
         let secrets = ["one".to_owned(), "two".to_owned()].into_iter().collect();
         let sinks = ["one", "two", "b"].map(|name| (name.to_owned(), Counts::default()));
-        let summary = Summary::new(Counts::default(), sinks, &secrets);
+        let summary = Summary::new(Counts::default(), sinks, Store::Memory, &secrets);
         let names: Vec<_> = summary.sinks.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["***", "*** (2)", "b"]);
     }

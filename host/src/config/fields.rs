@@ -11,9 +11,6 @@ use super::tree::{Entry, Node, Value};
 /// A year. More is a slip of the unit, and sums with a clock must not overflow.
 pub(super) const MAX_SECONDS: f64 = 31_536_000.0;
 
-/// Keys of the crash-safe buffer, which later versions have.
-const CRASH_SAFE: [&str; 4] = ["spool_dir", "durability", "spool_max_bytes", "disk_for"];
-
 /// A table of which keys are taken one by one; what is left in the end is unknown.
 pub(super) struct Fields<'d> {
     /// Where that is, in messages: `in [buffer]`.
@@ -82,6 +79,11 @@ impl<'d> Fields<'d> {
         self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.node.span.clone())
     }
 
+    /// Where `key` itself stands, while it was not taken.
+    pub(super) fn key_span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| entry.key_span.clone())
+    }
+
     /// What was not taken.
     pub(super) fn into_rest(self) -> Vec<Entry> {
         self.entries
@@ -96,19 +98,10 @@ impl<'d> Fields<'d> {
     pub(super) fn finish_with_note(self, note: Option<&str>) {
         for entry in self.entries {
             let key = &entry.key;
-            let draft = if CRASH_SAFE.contains(&key.as_str()) {
-                Draft::new(
-                    entry.key_span,
-                    format!("`{key}` asks for the crash-safe buffer, which this version does not have yet: remove it"),
-                )
-                .note("events that wait are kept in memory, and are lost when the process is killed")
-            } else {
-                let known = || self.known.iter().copied();
-                let message = format!("unknown key `{key}` {}{}", self.place, did_you_mean(key, known()));
-                let draft =
-                    Draft::new(entry.key_span, message).note(format!("known keys: {}", list(known())));
-                note.into_iter().fold(draft, Draft::note)
-            };
+            let known = || self.known.iter().copied();
+            let message = format!("unknown key `{key}` {}{}", self.place, did_you_mean(key, known()));
+            let draft = Draft::new(entry.key_span, message).note(format!("known keys: {}", list(known())));
+            let draft = note.into_iter().fold(draft, Draft::note);
             self.drafts.push(draft);
         }
     }
@@ -201,11 +194,11 @@ pub(super) fn seconds(zero: Zero) -> impl FnOnce(&str, Node) -> Result<Duration,
 }
 
 /// One of a few words.
-pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl FnOnce(&str, Node) -> Result<T, Rejected> {
+pub(super) fn word<T: Clone>(words: &[(&str, T)]) -> impl FnOnce(&str, Node) -> Result<T, Rejected> {
     move |name, node| {
         let (text, span) = string(name, node)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Ok(*value);
+            return Ok(value.clone());
         }
         let known = || words.iter().map(|(word, _)| *word);
         let message = format!("unknown value `{text}` for `{name}`{}", did_you_mean(&text, known()));

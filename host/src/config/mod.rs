@@ -9,6 +9,7 @@
 //!
 //! A leaf: it knows no loader and no pipeline. Of the plugins it knows what their manifests say, as data.
 
+mod disk_for;
 mod document;
 mod error;
 mod fields;
@@ -28,6 +29,7 @@ mod suggest;
 mod tests;
 mod tree;
 
+pub use disk_for::DiskFor;
 pub use document::Position;
 pub use error::{ConfigError, Mistake, Rendering};
 pub use load::Config;
@@ -36,6 +38,8 @@ pub use plugin_settings::{PluginSettings, Probe};
 pub use printable::printable;
 pub use schema::schema;
 pub use secrets::Secrets;
-pub use settings::{BufferSettings, DeliverySettings, SinkSettings, WhenFull};
+pub use settings::{
+    BufferSettings, DeliverySettings, Durability, Heirs, SinkSettings, SpoolSettings, WhenFull,
+};
 pub use sink::SinkConfig;
 pub(crate) use suggest::nearest;

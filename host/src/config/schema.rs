@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::fields::MAX_SECONDS;
-use super::parse::{MAX_CAPACITY_BYTES, MAX_COUNT, MAX_EVENT_BYTES, MIN_CAPACITY_BYTES};
-use super::{BufferSettings, DeliverySettings, SinkSettings};
+use super::parse::{MAX_CAPACITY_BYTES, MAX_COUNT, MAX_EVENT_BYTES, MIN_CAPACITY_BYTES, MIN_SPOOL_BYTES};
+use super::{BufferSettings, DeliverySettings, DiskFor, SinkSettings, SpoolSettings};
 
 /// The schema of `audit.toml` (draft 2020-12).
 pub fn schema() -> Value {
@@ -111,10 +111,15 @@ fn plugins() -> Value {
 
 fn buffer() -> Value {
     let default = BufferSettings::default();
+    let spool = SpoolSettings::new("");
+    let words: Vec<_> = DiskFor::words().map(|(word, _)| word).collect();
     json!({
         "description": "The store of accepted events.",
         "type": "object",
         "additionalProperties": false,
+        "dependentRequired": {
+            "durability": ["spool_dir"], "spool_max_bytes": ["spool_dir"], "disk_for": ["spool_dir"],
+        },
         "properties": {
             "capacity_bytes": {
                 "description": "Bound of the store, all sinks together.",
@@ -132,6 +137,24 @@ fn buffer() -> Value {
             "block_timeout": {
                 "description": "Seconds that record waits after the last progress.",
                 "type": "number", "minimum": 0, "maximum": MAX_SECONDS, "default": default.block_timeout.as_secs_f64(),
+            },
+            "spool_dir": {
+                "description": "Folder in which accepted events outlive the process, relative to the folder of this file; none: they are kept in memory.",
+                "type": "string", "minLength": 1,
+            },
+            "durability": text("What an accepted event outlives: process: the end of the process; disk: also loss of power, at the price of waiting for the disk.", json!({
+                "enum": ["process", "disk"],
+                "default": "process",
+            })),
+            "spool_max_bytes": {
+                "description": "Bound of the files in spool_dir; at least four times max_event_bytes, whose default it also bounds.",
+                "type": "integer", "minimum": MIN_SPOOL_BYTES, "maximum": MAX_CAPACITY_BYTES, "default": spool.max_bytes,
+            },
+            "disk_for": {
+                "description": "Decisions and actions whose events outlive loss of power whatever durability says.",
+                "type": "array",
+                "items": text("A decision or an action.", json!({ "enum": words })),
+                "default": [],
             },
         },
     })
@@ -237,13 +260,29 @@ mod tests {
                 .as_object()
                 .unwrap()
                 .iter()
-                .map(|(key, schema)| (key.clone(), toml::Value::try_from(&schema["default"]).unwrap()))
+                .filter_map(|(key, schema)| Some((key.clone(), schema.get("default")?)))
+                .map(|(key, default)| (key, toml::Value::try_from(default).unwrap()))
                 .collect();
             toml.insert(section.to_owned(), defaults.into());
         }
+        // Some keys have a default only beside the one that they depend on.
+        toml["buffer"].as_table_mut().unwrap().insert("spool_dir".to_owned(), "spool".into());
         let config = Config::from_str(&toml.to_string(), Path::new("/")).unwrap();
-        let empty = Config::from_str("", Path::new("/")).unwrap();
+        let empty = Config::from_str("buffer.spool_dir = \"spool\"", Path::new("/")).unwrap();
         assert_eq!((config.buffer, config.delivery), (empty.buffer, empty.delivery));
+    }
+
+    #[test]
+    fn schema_and_parser_agree_on_which_keys_need_another() {
+        let schema = schema();
+        let needed = schema["properties"]["buffer"]["dependentRequired"].as_object().unwrap();
+        for (key, needs) in needed {
+            assert_eq!(needs, &json!(["spool_dir"]));
+            let default = &schema["properties"]["buffer"]["properties"][key]["default"];
+            let message = Config::from_str(&format!("buffer.{key} = {default}"), Path::new("/")).unwrap_err();
+            assert!(message.to_string().contains(&format!("`{key}` needs `spool_dir`")), "{message}");
+        }
+        assert_eq!(needed.len(), 3);
     }
 
     #[test]

@@ -44,6 +44,14 @@ impl Secrets {
         Cow::Owned(out)
     }
 
+    /// These values and those.
+    pub fn and(&self, other: &Self) -> Self {
+        let mut values = [&*self.values, &*other.values].concat();
+        values.sort_unstable();
+        values.dedup();
+        Self { values: values.into() }
+    }
+
     /// Whether nothing is secret.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
@@ -83,6 +91,13 @@ mod tests {
     #[test]
     fn every_occurrence_is_masked() {
         assert_eq!(mask(&["hunter2"], "hunter2 and hunter2hunter2"), "*** and ******");
+    }
+
+    #[test]
+    fn values_of_two_configurations_are_masked_together() {
+        let of = |value: &str| [value.to_owned()].into_iter().collect::<Secrets>();
+        assert_eq!(of("one").and(&of("two")).mask("one two three"), "*** *** three");
+        assert!(Secrets::default().and(&Secrets::default()).is_empty());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::DiskFor;
+
 /// What `record` does while the store is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
@@ -24,6 +26,57 @@ pub struct BufferSettings {
     pub when_full: WhenFull,
     /// How long `record` waits after the last progress.
     pub block_timeout: Duration,
+    /// Where accepted events are kept so that they outlive the process; `None`: in memory only.
+    pub spool: Option<SpoolSettings>,
+}
+
+/// What an accepted event in the spool has outlived when `record` returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, by whatever signal.
+    #[default]
+    Process,
+    /// Loss of power: it was synced to the disk.
+    Disk,
+}
+
+/// The crash-safe form of the store: what `[buffer]` says about it where it names a `spool_dir`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpoolSettings {
+    /// Its folder (absolute).
+    pub dir: PathBuf,
+    /// What an event has outlived when `record` returns.
+    pub durability: Durability,
+    /// Bound of its files, all processes together that this one knows of.
+    pub max_bytes: u64,
+    /// Which events are synced first whatever `durability` says.
+    pub disk_for: DiskFor,
+    /// Who gets what an earlier process left in it.
+    pub heirs: Heirs,
+}
+
+/// Which sinks get the events that an earlier process left in the spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heirs {
+    /// The sink of the same name as the one that they were for; for a name that is configured no more, the sinks that
+    /// are new since.
+    #[default]
+    Namesakes,
+    /// Every sink gets every event, whatever sinks they were for.
+    AllSinks,
+}
+
+impl SpoolSettings {
+    /// A spool in this folder, with the defaults of everything else.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            durability: Durability::default(),
+            max_bytes: 1 << 30,
+            disk_for: DiskFor::default(),
+            heirs: Heirs::default(),
+        }
+    }
 }
 
 impl Default for BufferSettings {
@@ -33,6 +86,7 @@ impl Default for BufferSettings {
             max_event_bytes: 1 << 20,
             when_full: WhenFull::Block,
             block_timeout: Duration::from_secs(5),
+            spool: None,
         }
     }
 }

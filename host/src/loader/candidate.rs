@@ -48,6 +48,12 @@ impl Candidate {
         self.refusal.as_ref()
     }
 
+    /// Whether it is a whole shared object that does not even say that it is a plugin: somebody else's, such as the
+    /// library of a macro in a build's folder.
+    pub fn is_no_plugin(&self) -> bool {
+        self.refusal().is_some_and(|refusal| refusal.reason == Reason::NoManifest)
+    }
+
     /// Whether it says that it holds this class.
     pub fn names(&self, class: &str) -> bool {
         self.manifest().is_some_and(|manifest| manifest.classes.iter().any(|spec| spec.class == class))
@@ -72,6 +78,10 @@ impl Candidate {
         let surroundings = check_surroundings(&file, self.pin.as_ref());
         let manifest = manifest::peek(file.file());
         self.manifest = manifest.clone().ok();
+        if manifest == Err(Reason::NoManifest) {
+            // Whoever may write it: it is never loaded.
+            return Err(Reason::NoManifest);
+        }
         surroundings?;
         check_manifest(&manifest?)?;
         if self.pin.is_some() {

@@ -83,7 +83,8 @@ pub enum Reason {
     Damaged(String),
     /// A shared object that says nothing about itself.
     #[error(
-        "has no section {}, so it holds no sinks: its author must export them with `export_sinks!`",
+        "is not an audit plugin, since it has no section {}: if it is to be one, its author must export its sinks with \
+         `export_sinks!`",
         audit_plugin_api::manifest::SECTION
     )]
     NoManifest,

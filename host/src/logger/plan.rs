@@ -9,8 +9,8 @@ use audit_plugin_api::{API_VERSION, Context};
 use super::Logger;
 use super::plugin_sink::PluginSink;
 use crate::config::{
-    BufferSettings, Config, ConfigError, DeliverySettings, Probe, Secrets, SinkConfig, SinkSettings,
-    check_options,
+    BufferSettings, Config, ConfigError, DeliverySettings, Durability, Probe, Secrets, SinkConfig,
+    SinkSettings, SpoolSettings, check_options,
 };
 use crate::loader::{
     Candidate, FindError, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, Refusal, needs_probe, probe,
@@ -44,6 +44,7 @@ impl Plan {
     pub fn new(config: Config, loading: &Loading) -> Result<Self, ConfigError> {
         let index = PluginIndex::scan(&config.plugins.dirs, &config.plugins.sha256);
         warn_of_pins_without_file(&config, &index);
+        warn_of_disk_for_without_effect(&config);
         let mut loaded: Vec<(PathBuf, LoadedPlugin)> = Vec::new();
         let mut sinks = Vec::new();
         for sink in &config.sinks {
@@ -85,6 +86,12 @@ impl Plan {
         &self.delivery
     }
 
+    /// The same sinks with another spool, or with none: then what a spool holds stays as it is.
+    pub fn with_spool(mut self, spool: Option<SpoolSettings>) -> Self {
+        self.buffer.spool = spool;
+        self
+    }
+
     /// Opens every sink.
     pub fn open(self) -> Result<Logger, ConfigError> {
         Logger::of(self)
@@ -120,6 +127,30 @@ fn warn_of_pins_without_file(config: &Config, index: &PluginIndex) {
     }
 }
 
+/// Everything is synced first already.
+fn warn_of_disk_for_without_effect(config: &Config) {
+    if let Some(spool) = &config.buffer.spool
+        && spool.durability == Durability::Disk
+        && !spool.disk_for.is_empty()
+    {
+        tracing::warn!("`disk_for` has no effect beside `durability = \"disk\"`, which covers every event");
+    }
+}
+
+/// With `durability = "disk"` an event leaves the spool only for a place that outlives loss of power as well.
+fn check_durability(sink: &SinkConfig, spec: &ClassSpec, config: &Config) -> Result<(), ConfigError> {
+    let durability = config.buffer.spool.as_ref().map(|spool| spool.durability);
+    if durability != Some(Durability::Disk) || spec.durable {
+        return Ok(());
+    }
+    let message = format!(
+        "sink `{}` cannot keep the promise of `durability = \"disk\"`: its class `{}` does not make durable what it is given. Use a \
+         class that does, such as `file.FileAuditLogger`, or `durability = \"process\"`",
+        sink.name, sink.class
+    );
+    Err(ConfigError::at_class(sink, &message))
+}
+
 fn plan_sink(sink: &SinkConfig, plugin: &LoadedPlugin, config: &Config) -> Result<PlannedSink, ConfigError> {
     let Some(spec) = plugin.class_spec(&sink.class) else {
         let text =
@@ -127,6 +158,7 @@ fn plan_sink(sink: &SinkConfig, plugin: &LoadedPlugin, config: &Config) -> Resul
         return Err(ConfigError::at_class(sink, &text));
     };
     check_options(sink, spec)?;
+    check_durability(sink, spec, config)?;
     let settings = sink.settings(spec);
     let context = Context {
         api: API_VERSION.into(),

@@ -123,7 +123,7 @@ impl SinkState {
         state.delivery.buried(burial.id, written, now);
         state.last_doom = Some(reason);
         if written > 0 {
-            self.store.budget().note_progress(now);
+            self.store.budget.note_progress(now);
         }
         state.notify_work(self);
         state.notify_settled(self);

@@ -80,6 +80,11 @@ impl Budget {
         }
     }
 
+    /// Takes bytes, also if they do not fit.
+    pub fn force(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+    }
+
     /// Gives bytes back, and wakes those who wait for room.
     pub fn give(&self, bytes: usize) {
         if bytes > 0 {
@@ -119,6 +124,12 @@ impl Budget {
             self.waiting.fetch_add(1, Ordering::SeqCst);
             guard = self.room.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until bytes are given back, until then at most.
+    pub fn wait_for_change(&self, until: Instant) {
+        let left = until.saturating_duration_since(Instant::now());
+        drop(self.room.wait_timeout(self.lock(), left));
     }
 
     fn lock(&self) -> MutexGuard<'_, Flow> {

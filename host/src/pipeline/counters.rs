@@ -8,8 +8,10 @@ use super::run::Outcome;
 /// `accepted = delivered + dead_lettered + dropped + spooled + queued + in_flight + lost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Accepted by `record`.
+    /// Accepted by `record`, or recovered.
     pub accepted: u64,
+    /// Found in the spool at start.
+    pub recovered: u64,
     /// The sink said yes.
     pub delivered: u64,
     /// Attempts after the first, each event counted.
@@ -51,6 +53,7 @@ pub struct Tally {
     delivered: AtomicU64,
     dead_lettered: AtomicU64,
     dropped: AtomicU64,
+    spooled: AtomicU64,
     lost: AtomicU64,
     rejected: AtomicU64,
     lost_at: Box<[AtomicU64]>,
@@ -63,6 +66,7 @@ impl Tally {
             delivered: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            spooled: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             lost_at: (0..sinks).map(|_| AtomicU64::new(0)).collect(),
@@ -77,7 +81,7 @@ impl Tally {
     }
 
     /// Counts an event under what it has come to, and no longer under what it had come to before. That is only ever
-    /// from delivered to dropped to dead-lettered to lost, and [`Tally::counts`] reads in the opposite order: no
+    /// from spooled to dropped to dead-lettered to lost, and [`Tally::counts`] reads in the opposite order: no
     /// snapshot has an event twice.
     pub fn reclassify(&self, before: Option<Outcome>, after: Option<Outcome>) {
         if before != after {
@@ -96,6 +100,7 @@ impl Tally {
             Outcome::DeadLettered => &self.dead_lettered,
             Outcome::Dropped => &self.dropped,
             Outcome::Lost => &self.lost,
+            Outcome::Spooled => &self.spooled,
         }
     }
 
@@ -109,6 +114,12 @@ impl Tally {
         self.add(Outcome::Lost, count);
         (0..self.lost_at.len()).for_each(|sink| self.lose_at(sink, count));
         tracing::error!(count, "accepted events were lost: this is a defect of audit-host, please report it");
+    }
+
+    /// Counts events of an earlier process that no sink will get, since the spool is damaged.
+    pub fn lose_in_spool(&self, count: u64) {
+        self.add(Outcome::Lost, count);
+        (0..self.lost_at.len()).for_each(|sink| self.lose_at(sink, count));
     }
 
     /// Counts events that one sink lost.
@@ -131,7 +142,9 @@ impl Tally {
         let lost = self.lost.load(Ordering::Acquire);
         let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
         let dropped = self.dropped.load(Ordering::Acquire);
+        let spooled = self.spooled.load(Ordering::Acquire);
         let delivered = self.delivered.load(Ordering::Acquire);
-        Counts { delivered, dead_lettered, dropped, lost, rejected: self.rejected(), ..Counts::default() }
+        let rejected = self.rejected();
+        Counts { delivered, dead_lettered, dropped, spooled, lost, rejected, ..Counts::default() }
     }
 }

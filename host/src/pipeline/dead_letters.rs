@@ -64,8 +64,12 @@ impl DeadLetters {
         let _one_writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in pieces {
             for span in &piece.spans {
+                let body = match span.run.body() {
+                    Ok(body) => body,
+                    Err(error) => return (written, Err(error)),
+                };
                 for index in span.start..span.end {
-                    if let Err(error) = write_letter(sink, class, piece, span.run.json(index), &mut text) {
+                    if let Err(error) = write_letter(sink, class, piece, body.json(index), &mut text) {
                         return (written, Err(error));
                     }
                     gathered += 1;

@@ -2,6 +2,8 @@
 
 use audit_plugin_api::{InvalidEvent, SinkError};
 
+use crate::spool::SpoolError;
+
 /// Why an event was not accepted, or (with `use_worker = false`) not delivered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -20,6 +22,12 @@ pub enum RecordError {
         /// The bound.
         capacity: usize,
     },
+    /// The spool cannot take it: the disk is full, say.
+    #[error("the spool cannot take the event: {0}")]
+    Spool(String),
+    /// The event was accepted and will be delivered, but is not on the disk, as `durability` or `disk_for` ask.
+    #[error("the event was accepted, but cannot be made durable: {0}")]
+    NotDurable(String),
     /// The event's canonical line is too large.
     #[error("the event takes {size} bytes as a canonical line, more than max_event_bytes = {limit}")]
     TooLarge {
@@ -42,13 +50,24 @@ pub enum RecordError {
 /// A sink could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("sink `{name}` ({class}) cannot be opened: {error}")]
-pub struct OpenError {
+pub struct SinkOpenError {
     /// Its name.
     pub name: String,
     /// Its class path.
     pub class: String,
     /// Why.
     pub error: Box<SinkError>,
+}
+
+/// Why the pipeline could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A sink.
+    #[error(transparent)]
+    Sink(#[from] SinkOpenError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 /// `flush` or `close` was called from a callback of a sink, where it would wait for itself.

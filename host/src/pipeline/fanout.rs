@@ -8,6 +8,10 @@ use super::run::Run;
 use super::sink_state::SinkState;
 use super::store::{Store, StoreEvents};
 
+/// Room in a spool comes back only when a sink has flushed, and segment by segment: so many runs at a time are dropped
+/// for it, which is about a small segment.
+const ROOM_RUNS: u32 = 8;
+
 /// The sinks of a store. Known to it only weakly: the pipeline owns both.
 #[derive(Default)]
 pub struct Fanout {
@@ -26,6 +30,11 @@ impl Fanout {
         let _ = self.members.set(Members { store: Arc::downgrade(store), sinks });
     }
 
+    /// Has every worker look for work.
+    pub fn wake(&self) {
+        self.each(|sink| sink.lock().notify_work(sink));
+    }
+
     fn each(&self, mut act: impl FnMut(&Arc<SinkState>)) {
         for sink in self.members.get().iter().flat_map(|members| &members.sinks) {
             if let Some(sink) = sink.upgrade() {
@@ -40,7 +49,7 @@ pub struct FanoutEvents(pub Arc<Fanout>);
 
 impl StoreEvents for FanoutEvents {
     fn wake(&self) {
-        self.0.each(|sink| sink.lock().notify_work(sink));
+        self.0.wake();
     }
 
     fn hand_out(&self, run: &Arc<Run>) {
@@ -58,12 +67,14 @@ impl StoreEvents for FanoutEvents {
         }
         // Also when all the sinks hang, somebody has to turn chunks into runs, which can be dropped.
         store.collect_all();
-        let budget = store.budget();
+        let budget = &store.budget;
         // Some more than is needed, so that not every event comes here.
         let spare = bytes.max(budget.capacity() / 8);
         // What a required sink still needs would take as much room without the others.
         let droppable = |run: &Run| required.iter().all(|sink| run.is_settled_at(sink.index));
-        while !budget.has_room(spare) {
+        let mut to_drop = if store.spool.is_some() { ROOM_RUNS } else { u32::MAX };
+        while !budget.has_room(spare) && to_drop > 0 {
+            to_drop -= 1;
             let oldest = |sink: &Arc<SinkState>| {
                 let state = sink.lock();
                 state.delivery.oldest_waiting().filter(|run| droppable(run)).map(Run::behind)

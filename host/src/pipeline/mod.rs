@@ -9,6 +9,7 @@
 
 mod abandon;
 mod backoff;
+mod body;
 mod budget;
 mod call;
 mod counters;
@@ -20,6 +21,7 @@ mod flush_requests;
 mod offering;
 mod piece;
 mod pool;
+mod reclaim;
 mod report;
 mod request;
 mod run;
@@ -27,6 +29,8 @@ mod sink;
 mod sink_host;
 mod sink_state;
 mod slot;
+mod spool_room;
+mod spooled;
 mod store;
 mod supervisor;
 #[cfg(test)]

@@ -1,60 +1,88 @@
-//! An offer as the sink gets it: a batch that borrows its bytes from the runs.
+//! An offer as the sink gets it: a batch that borrows its bytes from the bodies of runs.
 
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use audit_plugin_api::{Batch, Deadline, HeldRuns, Hold, RawEvent, SinkError, Written, flags};
 
-use super::budget::Charge;
+use super::body::Body;
 use super::delivery::Offer;
 use super::piece::Doubt;
 use super::run::Span;
 use super::sink::SinkInstance;
 
-/// Offers the events; `entries` is a buffer.
+/// Offers the events; `entries` is a buffer. What is only in the spool is read: that it cannot be read is an error like
+/// one of the sink.
 pub fn write_offer(
     instance: &mut dyn SinkInstance,
     entries: &mut Vec<RawEvent>,
     offer: &Offer,
     deadline: Deadline,
 ) -> Result<Written, SinkError> {
+    let held: Vec<HeldSpan> = match offer.spans.iter().map(HeldSpan::of).collect() {
+        Ok(held) => held,
+        Err(error) => return Err(SinkError::retryable(format!("its events cannot be read back: {error}"))),
+    };
     entries.clear();
-    let mut runs: Vec<&[u8]> = Vec::with_capacity(offer.spans.len());
-    let extra = if offer.doubt == Doubt::PossibleDuplicate { flags::POSSIBLE_DUPLICATE } else { 0 };
-    for span in &offer.spans {
-        let (lines, begin) = span.run.lines(span.start, span.end);
+    let mut runs: Vec<&[u8]> = Vec::with_capacity(held.len());
+    let repeated = if offer.doubt == Doubt::PossibleDuplicate { flags::POSSIBLE_DUPLICATE } else { 0 };
+    for (span, held) in offer.spans.iter().zip(&held) {
+        let (lines, begin) = held.lines();
         let run = runs.len() as u32;
         runs.push(lines);
-        entries.extend(span.run.entries(span.start, span.end).iter().map(|entry| RawEvent {
-            run,
-            offset: entry.offset - begin,
-            flags: entry.flags | extra,
-            ..*entry
-        }));
+        let doubtful_to = span.run.source().map_or(0, |source| source.doubtful_to(offer.sink));
+        for (index, entry) in (span.start..).zip(held.entries()) {
+            let doubt = if index < doubtful_to { flags::POSSIBLE_DUPLICATE } else { repeated };
+            entries.push(RawEvent {
+                run,
+                offset: entry.offset - begin,
+                flags: entry.flags | doubt,
+                ..*entry
+            });
+        }
+        if let Some(source) = span.run.source() {
+            source.note_offered(offer.sink, span.end);
+        }
     }
-    instance.write_batch(&Batch::new(
-        offer.id,
-        offer.attempt,
-        deadline,
-        &runs,
-        entries,
-        &Holder(&offer.spans),
-    ))
+    instance.write_batch(&Batch::new(offer.id, offer.attempt, deadline, &runs, entries, &Holder(&held)))
 }
 
-/// Hands out handles on the runs of a batch.
-struct Holder<'a>(&'a [Span]);
+/// Events of a body.
+#[derive(Clone)]
+struct HeldSpan {
+    body: Arc<Body>,
+    range: Range<u32>,
+}
+
+impl HeldSpan {
+    fn of(span: &Span) -> io::Result<Self> {
+        Ok(Self { body: span.run.body()?, range: span.start..span.end })
+    }
+
+    fn lines(&self) -> (&[u8], u32) {
+        self.body.lines(self.range.start, self.range.end)
+    }
+
+    fn entries(&self) -> &[RawEvent] {
+        self.body.entries(self.range.start, self.range.end)
+    }
+}
+
+/// Hands out handles on the bodies of a batch.
+struct Holder<'a>(&'a [HeldSpan]);
 
 impl Hold for Holder<'_> {
     fn hold(&self) -> Arc<dyn HeldRuns> {
-        Arc::new(HeldSpans(self.0.iter().map(|span| (span.clone(), span.run.hold())).collect()))
+        Arc::new(HeldSpans(self.0.to_vec()))
     }
 }
 
-/// Keeps the runs of a batch, and keeps them counted in the bound.
-struct HeldSpans(Vec<(Span, Option<Arc<Charge>>)>);
+/// Keeps the bodies of a batch, and keeps them counted in the bound.
+struct HeldSpans(Vec<HeldSpan>);
 
 impl HeldRuns for HeldSpans {
     fn run(&self, index: usize) -> &[u8] {
-        self.0.get(index).map_or(&[], |(span, _)| span.run.lines(span.start, span.end).0)
+        self.0.get(index).map_or(&[], |held| held.lines().0)
     }
 }

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use audit_plugin_api::RawEvent;
 
+const CHUNK_BYTES: usize = 64 << 10;
+const RUN_BYTES: usize = 256 << 10;
 const SPARE_CHUNKS: usize = 128;
 const READY_CHUNKS: usize = 8;
 const SPARE_RUNS: usize = 8;
@@ -21,11 +23,21 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of chunks and runs of these sizes.
-    pub fn new(chunk_bytes: usize, run_bytes: usize) -> Self {
-        let pool = Self { chunk_bytes, run_bytes, chunks: Mutex::default(), runs: Mutex::default() };
-        pool.prepare_chunks();
-        pool
+    /// A pool for a store of this capacity in bytes: chunks of 64 KiB and runs of 256 KiB, less in a small one.
+    pub fn new(capacity: usize) -> Self {
+        let chunk_bytes = (capacity / 16).clamp(1, CHUNK_BYTES);
+        let run_bytes = (capacity / 8).clamp(1, RUN_BYTES);
+        Self { chunk_bytes, run_bytes, chunks: Mutex::default(), runs: Mutex::default() }
+    }
+
+    /// Size of a chunk.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Size of a run, about.
+    pub fn run_bytes(&self) -> usize {
+        self.run_bytes
     }
 
     /// An empty buffer of the size of a chunk.

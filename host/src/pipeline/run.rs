@@ -1,18 +1,18 @@
-//! A run: canonical lines, made once, shared by every sink.
+//! A run: events in the order of the store, shared by every sink, and what became of each.
 //!
-//! The worker that first needs events makes a run of them, of at most about 256 KiB. It stays until its last sink has
-//! settled each of its events; then its bytes go back to the budget, unless a sink holds them. A run that is dropped
-//! with events that a sink never settled counts those as *lost*: that is how `lost` is known without being a remainder.
+//! The worker that first needs events makes a run of them, of at most about 256 KiB of lines (its *body*). It stays until
+//! its last sink has settled each of its events; then the body's bytes go back to the budget, unless a sink holds them. A
+//! run that is dropped with events that a sink never settled counts those as *lost*: that is how `lost` is known without
+//! being a remainder.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use audit_plugin_api::RawEvent;
-
-use super::budget::Charge;
+use super::body::Body;
 use super::counters::Tally;
-use super::pool::Pool;
+use super::spooled::Source;
 
 /// What became of an event at one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,30 +25,33 @@ pub enum Outcome {
     Dropped,
     /// It was given up, and could not be kept as a dead letter.
     Lost,
+    /// It stays in the spool, for a later process.
+    Spooled,
 }
 
-const LOST: u8 = 0x80;
-const DEAD: u8 = 0x40;
-const DROPPED: u8 = 0x20;
-const LEFT: u8 = 0x1f;
+const LOST: u16 = 0x8000;
+const DEAD: u16 = 0x4000;
+const DROPPED: u16 = 0x2000;
+const SPOOLED: u16 = 0x1000;
+const LEFT: u16 = 0x001f;
 
 /// Most sinks that one store serves.
 pub const MAX_SINKS: usize = LEFT as usize;
 
-/// Canonical lines and where each stands.
+/// Events in the order of the store, and what became of each.
 pub struct Run {
     first: u64,
     behind: u64,
-    lines: Vec<u8>,
-    entries: Vec<RawEvent>,
+    len: u32,
     oldest: Instant,
-    charge: Mutex<Option<Arc<Charge>>>,
-    pool: Arc<Pool>,
+    /// The lines; none when all is settled, and while they are only in the spool.
+    body: Mutex<Option<Arc<Body>>>,
+    source: Option<Source>,
     tally: Arc<Tally>,
     /// For each sink, how many of the events it has not settled.
     unsettled: Box<[AtomicU32]>,
     /// For each event, how many sinks have not settled it, and whether any gave it up (several sinks only).
-    outcomes: Box<[AtomicU8]>,
+    outcomes: Box<[AtomicU16]>,
     /// How many sinks have not settled all of it.
     open_sinks: AtomicU32,
 }
@@ -57,45 +60,53 @@ pub struct Run {
 pub struct RunParts {
     /// Position of the first event in the order of the store.
     pub first: u64,
-    /// Position behind the last event; further than the entries reach where frames were lost.
+    /// Position behind the last event; further than `len` reaches where frames were lost.
     pub behind: u64,
-    /// Lines, each with its newline.
-    pub lines: Vec<u8>,
-    /// An entry for each line.
-    pub entries: Vec<RawEvent>,
+    /// Number of events.
+    pub len: u32,
     /// When the oldest of the events was recorded.
     pub oldest: Instant,
-    /// What they take from the budget.
-    pub charge: Charge,
+    /// The lines, unless they are only in the spool.
+    pub body: Option<Arc<Body>>,
+    /// Where the spool has them, if there is one.
+    pub source: Option<Source>,
+    /// Which sinks are to get it, a bit each.
+    pub owed: u32,
+}
+
+/// For every one of this many sinks.
+pub fn owed_to_all(sinks: usize) -> u32 {
+    (1 << sinks) - 1
 }
 
 impl Run {
-    /// A run for this many sinks.
-    pub fn new(parts: RunParts, sinks: usize, pool: Arc<Pool>, tally: Arc<Tally>) -> Self {
-        let events = parts.entries.len();
-        let outcomes = if sinks > 1 {
-            (0..events).map(|_| AtomicU8::new(sinks as u8)).collect()
+    /// A run in a store of this many sinks.
+    pub fn new(parts: RunParts, sinks: usize, tally: Arc<Tally>) -> Self {
+        let owed = parts.owed & owed_to_all(sinks);
+        let open_sinks = owed.count_ones();
+        let outcomes = if open_sinks > 1 {
+            (0..parts.len).map(|_| AtomicU16::new(open_sinks as u16)).collect()
         } else {
             Box::default()
         };
+        let unsettled = |sink: usize| AtomicU32::new(if owed & 1 << sink == 0 { 0 } else { parts.len });
         Self {
             first: parts.first,
             behind: parts.behind,
-            lines: parts.lines,
-            entries: parts.entries,
+            len: parts.len,
             oldest: parts.oldest,
-            charge: Mutex::new(Some(Arc::new(parts.charge))),
-            pool,
+            body: Mutex::new(parts.body),
+            source: parts.source,
             tally,
-            unsettled: (0..sinks).map(|_| AtomicU32::new(events as u32)).collect(),
+            unsettled: (0..sinks).map(unsettled).collect(),
             outcomes,
-            open_sinks: AtomicU32::new(sinks as u32),
+            open_sinks: AtomicU32::new(open_sinks),
         }
     }
 
     /// Number of events.
     pub fn len(&self) -> u32 {
-        self.entries.len() as u32
+        self.len
     }
 
     /// Position of the first event in the order of the store.
@@ -113,31 +124,32 @@ impl Run {
         self.oldest
     }
 
-    /// The entries from `start` to `end`.
-    pub fn entries(&self, start: u32, end: u32) -> &[RawEvent] {
-        &self.entries[start as usize..end as usize]
+    /// The lines. Reads them from the spool, if they are only there: that may block, and fail.
+    pub fn body(self: &Arc<Self>) -> io::Result<Arc<Body>> {
+        let mut kept = self.lock_body();
+        if let Some(body) = &*kept {
+            return Ok(body.clone());
+        }
+        let Some(source) = &self.source else {
+            return Err(io::Error::other("its events are settled, and their lines are gone"));
+        };
+        let body = source.read(self.len)?;
+        *kept = Some(body.clone());
+        drop(kept);
+        source.note_body(self);
+        Ok(body)
     }
 
-    /// The lines from `start` to `end`, and where in the run they begin.
-    pub fn lines(&self, start: u32, end: u32) -> (&[u8], u32) {
-        let entries = self.entries(start, end);
-        match (entries.first(), entries.last()) {
-            (Some(first), Some(last)) => {
-                (&self.lines[first.offset as usize..(last.offset + last.len) as usize + 1], first.offset)
-            }
-            _ => (&[], 0),
+    /// Lets go of lines that the spool has too.
+    pub fn let_go(&self) {
+        if self.source.is_some() {
+            drop(self.lock_body().take());
         }
     }
 
-    /// The canonical JSON of one event, without newline.
-    pub fn json(&self, index: u32) -> &[u8] {
-        let entry = &self.entries[index as usize];
-        &self.lines[entry.offset as usize..(entry.offset + entry.len) as usize]
-    }
-
-    /// A counted handle that keeps the bytes in the bound until it is dropped; `None` when all is settled already.
-    pub fn hold(&self) -> Option<Arc<Charge>> {
-        self.charge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Where the spool has it, if there is one.
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
     }
 
     /// Whether this sink has settled all of it.
@@ -156,13 +168,8 @@ impl Run {
         } else {
             let mut delivered = 0;
             for state in &self.outcomes[start as usize..end as usize] {
-                let before = match outcome {
-                    Outcome::Delivered => state.fetch_sub(1, Ordering::AcqRel),
-                    Outcome::DeadLettered => mark(state, DEAD),
-                    Outcome::Dropped => mark(state, DROPPED),
-                    Outcome::Lost => mark(state, LOST),
-                };
-                let after = state_after(before, outcome);
+                let before = mark(state, bit(outcome));
+                let after = (before | bit(outcome)).wrapping_sub(1);
                 match (class(before), class(after)) {
                     (None, Some(Outcome::Delivered)) => delivered += 1,
                     (before, after) => self.tally.reclassify(before, after),
@@ -173,37 +180,46 @@ impl Run {
         let before = self.unsettled[sink].fetch_sub(count, Ordering::AcqRel);
         debug_assert!(before >= count, "events were settled twice");
         if before == count && self.open_sinks.fetch_sub(1, Ordering::AcqRel) == 1 {
-            drop(self.charge.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(self.lock_body().take());
         }
+    }
+
+    fn lock_body(&self) -> MutexGuard<'_, Option<Arc<Body>>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes one sink off, and notes that it gave the event up.
-fn mark(state: &AtomicU8, bit: u8) -> u8 {
+/// Takes one sink off, and notes how it gave the event up, if it did; returns what was before.
+fn mark(state: &AtomicU16, bit: u16) -> u16 {
+    if bit == 0 {
+        return state.fetch_sub(1, Ordering::AcqRel);
+    }
     state
-        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| Some((state | bit) - 1))
+        .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| Some((state | bit).wrapping_sub(1)))
         .unwrap_or_else(|state| state)
 }
 
-fn state_after(before: u8, outcome: Outcome) -> u8 {
-    let bit = match outcome {
+fn bit(outcome: Outcome) -> u16 {
+    match outcome {
         Outcome::Delivered => 0,
         Outcome::DeadLettered => DEAD,
         Outcome::Dropped => DROPPED,
         Outcome::Lost => LOST,
-    };
-    (before | bit).wrapping_sub(1)
+        Outcome::Spooled => SPOOLED,
+    }
 }
 
 /// What counts in the totals: lost if any sink lost it, else dead-lettered if any gave it up, else dropped if any
-/// dropped it, else delivered if all have it.
-fn class(state: u8) -> Option<Outcome> {
+/// dropped it, else spooled if it stays there for any, else delivered if all have it.
+fn class(state: u16) -> Option<Outcome> {
     if state & LOST != 0 {
         Some(Outcome::Lost)
     } else if state & DEAD != 0 {
         Some(Outcome::DeadLettered)
     } else if state & DROPPED != 0 {
         Some(Outcome::Dropped)
+    } else if state & SPOOLED != 0 {
+        Some(Outcome::Spooled)
     } else if state & LEFT == 0 {
         Some(Outcome::Delivered)
     } else {
@@ -236,13 +252,12 @@ impl Drop for Run {
                  this is a defect of audit-host, please report it"
             );
         }
-        self.pool.put_run(std::mem::take(&mut self.lines), std::mem::take(&mut self.entries));
     }
 }
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Run({}..{})", self.first, self.first + u64::from(self.len()))
+        write!(f, "Run({}..{})", self.first, self.first + u64::from(self.len))
     }
 }
 

@@ -46,7 +46,7 @@ impl HostServices for SinkHost {
             let before = state.delivery.settled();
             state.delivery.acknowledge(acknowledgement, now);
             if state.delivery.settled() != before {
-                sink.store.budget().note_progress(now);
+                sink.store.budget.note_progress(now);
             }
             state.notify_work(&sink);
             state.notify_settled(&sink);

@@ -13,6 +13,7 @@ use super::call::{Call, CallKind};
 use super::dead_letters::DeadLetters;
 use super::delivery::{Delivery, POLL};
 use super::flush_requests::FlushRequests;
+use super::reclaim::Reclaim;
 use super::request::{Ask, Request};
 use super::run::Run;
 use super::sink::SinkFactory;
@@ -93,6 +94,8 @@ pub struct State {
     pub last_doom: Option<String>,
     /// How many calls were abandoned.
     pub abandoned: u32,
+    /// What it has in the spool.
+    pub reclaim: Reclaim,
     work_count: u64,
     worker_waits: bool,
     settled_waiters: usize,
@@ -134,6 +137,7 @@ impl SinkState {
             close_failure: None,
             last_doom: None,
             abandoned: 0,
+            reclaim: Reclaim::default(),
             work_count: 0,
             worker_waits: false,
             settled_waiters: 0,
@@ -155,13 +159,39 @@ impl SinkState {
 
     /// A run for this sink.
     pub fn push(&self, run: &Arc<Run>) {
+        let mut dropped = Vec::new();
         let mut state = self.lock();
+        if run.source().is_some() && !run.is_settled_at(self.index) {
+            state.reclaim.push(run.clone());
+        }
         state.delivery.push(run.clone());
         if state.phase == Phase::Failed && !self.settings.required {
             state.delivery.drop_before(u64::MAX);
+            dropped = state.take_settled();
             state.notify_settled(self);
         }
         state.notify_work(self);
+        drop(state);
+        self.give_back(dropped);
+    }
+
+    /// Notes in the spool what this sink has settled for good, so that its space can be given back. May block.
+    pub fn give_back(&self, done: Vec<(Arc<Run>, u32)>) {
+        for (run, end) in done {
+            let noted = run.source().map_or(Ok(()), |source| source.note_done(self.index, end));
+            if let Err(error) = noted {
+                tracing::warn!(
+                    sink = self.settings.name,
+                    "what is delivered cannot be noted in the spool: {error}; some of it may be delivered again"
+                );
+            }
+        }
+    }
+
+    /// When the sink is to be flushed so that space in the spool can be given back, if it is.
+    pub fn flush_due(&self, state: &State) -> Option<Instant> {
+        self.store.spool.as_ref()?;
+        state.reclaim.due(state.delivery.settled_to(), self.store.budget.is_half_full())
     }
 
     /// Has events dropped, which this sink is not required to deliver.
@@ -171,8 +201,10 @@ impl SinkState {
         drop(&mut state.delivery);
         let dropped = state.delivery.given_up() - before;
         if dropped > 0 {
+            let settled = state.take_settled();
             state.notify_settled(self);
             std::mem::drop(state);
+            self.give_back(settled);
             tracing::warn!(
                 sink = self.settings.name,
                 dropped,
@@ -268,6 +300,11 @@ impl SinkState {
 }
 
 impl State {
+    /// Takes out what is settled, for a sink that needs no flush for that to count.
+    fn take_settled(&mut self) -> Vec<(Arc<Run>, u32)> {
+        self.reclaim.take(self.delivery.settled_to())
+    }
+
     /// The reason, and what the sink reported as its last error: why an acknowledgement never came.
     pub fn with_last_error(&self, reason: &str) -> String {
         match self.report.as_ref().and_then(|report| report["last_error"].as_str()) {

@@ -1,7 +1,7 @@
 //! The place in the store that one thread records into.
 //!
 //! The thread has it to itself: the lock is free whenever it records, but for the moment in which the worker carries
-//! the chunks away.
+//! away what is in it: the whole chunk, or, where the chunk is in the spool, what was written since the last time.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,9 +11,11 @@ use std::time::Instant;
 use audit_plugin_api::{RawEvent, Timestamp};
 
 use super::budget::Charge;
+use super::spooled::Stretch;
 use super::store::{Record, charge};
 use crate::event::IdGenerator;
 use crate::event::frame::{self, Stamp};
+use crate::spool;
 
 /// Sequence numbers that a slot takes at a time.
 const SEQUENCE_BLOCK: u64 = 4096;
@@ -31,7 +33,9 @@ pub struct Slot {
 struct Inner {
     open: bool,
     chunk: Option<Chunk>,
-    full: VecDeque<Chunk>,
+    full: VecDeque<Portion>,
+    /// Where a frame for the spool is made.
+    scratch: Vec<u8>,
     accepted: u64,
     taken: u64,
     ids: IdGenerator,
@@ -52,6 +56,7 @@ impl Slot {
             open: !closed,
             chunk: None,
             full: VecDeque::new(),
+            scratch: Vec::new(),
             accepted: 0,
             taken: 0,
             ids: IdGenerator::new(),
@@ -75,23 +80,38 @@ impl Slot {
     /// How many events wait in it, and when the oldest was recorded; `None` when none does.
     pub fn waiting(&self) -> Option<(u64, Instant)> {
         let inner = self.lock();
-        let oldest = inner.full.front().or(inner.chunk.as_ref())?.oldest;
+        let full = inner.full.front().map(|portion| portion.oldest);
+        let oldest = full.or(inner.chunk.as_ref().map(|chunk| chunk.oldest))?;
         let events = inner.accepted - inner.taken;
         (events > 0).then_some((events, oldest))
     }
 
-    /// Moves its chunks to the end of `chunks`, in order. Where numbers are missing, `lose` is told how many.
-    pub fn take(&self, chunks: &mut VecDeque<Chunk>, lose: &mut dyn FnMut(u64)) -> SlotTaken {
+    /// Moves what is in it to the end of `portions`, in order. Where numbers are missing, `lose` is told how many.
+    pub fn take(&self, portions: &mut VecDeque<Portion>, lose: &mut dyn FnMut(u64)) -> SlotTaken {
         let ended = self.ended.load(Ordering::Acquire);
         let mut inner = self.lock();
-        while let Some(chunk) = inner.full.pop_front().or_else(|| inner.chunk.take()) {
-            lose(chunk.first - inner.taken);
-            inner.taken = chunk.first + u64::from(chunk.events);
-            chunks.push_back(chunk);
+        let inner = &mut *inner;
+        let rest = Chunk::carry_away(&mut inner.chunk);
+        for portion in inner.full.drain(..).chain(rest) {
+            lose(portion.first - inner.taken);
+            inner.taken = portion.first + u64::from(portion.events);
+            portions.push_back(portion);
         }
         lose(inner.accepted - inner.taken);
         inner.taken = inner.accepted;
+        if ended {
+            // Nothing more comes: its place in the spool can be given back.
+            inner.chunk = None;
+        }
         SlotTaken { ended_with: ended.then_some(inner.accepted) }
+    }
+
+    /// Lets go of a chunk of which everything was carried away: its place in the spool is wanted.
+    pub fn let_go_of_idle_chunk(&self) {
+        let mut inner = self.lock();
+        if inner.chunk.as_ref().is_some_and(|chunk| chunk.events == 0) {
+            inner.chunk = None;
+        }
     }
 
     /// Accepts nothing more.
@@ -115,15 +135,16 @@ pub struct SlotWriter<'a> {
 }
 
 impl SlotWriter<'_> {
-    /// Whether its chunk has room for an event of this charge.
-    pub fn has_room(&self, charge: usize) -> bool {
-        self.inner.chunk.as_ref().is_some_and(|chunk| chunk.has_room(charge))
+    /// Whether its chunk has room for an event of this charge and frame.
+    pub fn has_room(&self, charge: usize, frame_len: usize) -> bool {
+        self.inner.chunk.as_ref().is_some_and(|chunk| chunk.has_room(charge, frame_len))
     }
 
-    /// Puts the chunk to the full ones, unless it is empty.
+    /// Puts what is in the chunk to what is full, and lets go of the chunk.
     pub fn seal(&mut self) {
         let inner = &mut *self.inner;
-        inner.full.extend(inner.chunk.take().filter(|chunk| chunk.events > 0));
+        inner.full.extend(Chunk::carry_away(&mut inner.chunk));
+        inner.chunk = None;
     }
 
     /// Goes on in this chunk.
@@ -147,22 +168,38 @@ impl SlotWriter<'_> {
             inner.last_sequence = inner.next_sequence + SEQUENCE_BLOCK;
         }
         let sequence = inner.next_sequence;
-        let before = chunk.bytes.len();
-        let line_len = match record {
+        let write = |bytes: &mut Vec<u8>| match record {
             Record::Event(event) => {
                 let event_id = event.event_id.unwrap_or_else(|| inner.ids.next(timestamp));
-                frame::push_event(event, Stamp { sequence, timestamp, event_id, flags: 0 }, &mut chunk.bytes)
+                frame::push_event(event, Stamp { sequence, timestamp, event_id, flags: 0 }, bytes)
             }
             Record::Line(line, entry) => {
-                frame::push_line(line, &RawEvent { sequence, ..*entry }, &mut chunk.bytes);
+                frame::push_line(line, &RawEvent { sequence, ..*entry }, bytes);
                 line.len()
             }
         };
-        let charge = charge(line_len, chunk.bytes.len() - before);
-        if !chunk.has_room(charge) {
-            chunk.bytes.truncate(before);
-            return Err(charge);
-        }
+        let charge = match &mut chunk.place {
+            Place::Memory { bytes, lease } => {
+                let before = bytes.len();
+                let line_len = write(bytes);
+                let charge = charge(line_len, bytes.len() - before);
+                if chunk.charged + charge > lease.bytes() {
+                    bytes.truncate(before);
+                    return Err(charge);
+                }
+                charge
+            }
+            Place::Spool { writer, .. } => {
+                inner.scratch.clear();
+                let line_len = write(&mut inner.scratch);
+                let charge = charge(line_len, inner.scratch.len());
+                if writer.room() < inner.scratch.len() {
+                    return Err(charge);
+                }
+                writer.append(&mut inner.scratch);
+                charge
+            }
+        };
         if chunk.events == 0 {
             chunk.oldest = Instant::now();
         }
@@ -174,48 +211,86 @@ impl SlotWriter<'_> {
     }
 }
 
-/// Frames of one thread, and what they take from the budget.
+/// Where one thread writes its frames.
 pub struct Chunk {
-    bytes: Vec<u8>,
-    lease: Charge,
+    place: Place,
+    /// What its events take, as lines with their entries; as the next three, of those that nobody carried away.
     charged: usize,
     events: u32,
     first: u64,
     oldest: Instant,
 }
 
+enum Place {
+    /// For events of together this charge.
+    Memory { bytes: Vec<u8>, lease: Charge },
+    /// Up to `taken` it was carried away.
+    Spool { writer: spool::ChunkWriter, taken: u32 },
+}
+
 impl Chunk {
     /// An empty chunk in this buffer, for events of together this charge.
     pub fn new(bytes: Vec<u8>, lease: Charge) -> Self {
-        Self { bytes, lease, charged: 0, events: 0, first: 0, oldest: Instant::now() }
+        Self::at(Place::Memory { bytes, lease })
     }
 
-    fn has_room(&self, charge: usize) -> bool {
-        self.charged + charge <= self.lease.bytes()
+    /// An empty chunk in the spool.
+    pub fn spooled(writer: spool::ChunkWriter) -> Self {
+        Self::at(Place::Spool { writer, taken: 0 })
     }
 
-    /// Its frames.
-    pub fn frames(&self) -> &[u8] {
-        &self.bytes
+    fn at(place: Place) -> Self {
+        Self { place, charged: 0, events: 0, first: 0, oldest: Instant::now() }
     }
 
+    fn has_room(&self, charge: usize, frame_len: usize) -> bool {
+        match &self.place {
+            Place::Memory { lease, .. } => self.charged + charge <= lease.bytes(),
+            Place::Spool { writer, .. } => frame_len <= writer.room(),
+        }
+    }
+
+    /// What was written into it and not carried away before. A chunk in memory goes as a whole; one in the spool stays,
+    /// and its thread goes on in it.
+    fn carry_away(chunk: &mut Option<Chunk>) -> Option<Portion> {
+        let current = chunk.as_mut().filter(|chunk| chunk.events > 0)?;
+        let Place::Spool { writer, taken } = &mut current.place else {
+            let Chunk { place, charged, events, first, oldest } = chunk.take()?;
+            let Place::Memory { bytes, lease } = place else { return None };
+            return Some(Portion { frames: Frames::Memory(bytes, lease), charged, events, first, oldest });
+        };
+        let (from, to) = (*taken, writer.written());
+        *taken = to;
+        let stretch = Stretch { chunk: writer.chunk().clone(), from, to, events: current.events };
+        let portion = Portion {
+            frames: Frames::Spool(stretch),
+            charged: std::mem::take(&mut current.charged),
+            events: current.events,
+            first: current.first,
+            oldest: current.oldest,
+        };
+        current.first += u64::from(std::mem::take(&mut current.events));
+        Some(portion)
+    }
+}
+
+/// Frames of one thread that were carried away.
+pub struct Portion {
+    /// Where they are.
+    pub frames: Frames,
+    /// What the events take, as lines with their entries.
+    pub charged: usize,
     /// Number of events.
-    pub fn events(&self) -> u32 {
-        self.events
-    }
+    pub events: u32,
+    /// When the first of them was recorded.
+    pub oldest: Instant,
+    first: u64,
+}
 
-    /// What its events take, as lines with their entries.
-    pub fn charged(&self) -> usize {
-        self.charged
-    }
-
-    /// When the first of its events was recorded.
-    pub fn oldest(&self) -> Instant {
-        self.oldest
-    }
-
-    /// Its buffer, and what it took from the budget.
-    pub fn into_parts(self) -> (Vec<u8>, Charge) {
-        (self.bytes, self.lease)
-    }
+/// Where frames are.
+pub enum Frames {
+    /// In memory, with what they took from the budget.
+    Memory(Vec<u8>, Charge),
+    /// In the spool.
+    Spool(Stretch),
 }

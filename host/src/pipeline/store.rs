@@ -17,18 +17,20 @@ use std::time::{Duration, Instant};
 
 use audit_plugin_api::{PermissionAuditEvent, RawEvent, Timestamp};
 
+use super::body::Body;
 use super::budget::{Budget, Charge, Taken};
 use super::counters::Tally;
 use super::pool::Pool;
-use super::run::{Run, RunParts};
-use super::slot::{Chunk, Closed, Slot};
+use super::run::{Run, RunParts, owed_to_all};
+use super::slot::{Chunk, Closed, Frames, Portion, Slot};
+use super::spool_room::SpoolRoom;
+use super::spooled::{Bodies, Source};
 use crate::event::frame;
+use crate::spool::LeaseError;
 
 /// What an event takes in the store beside its line.
 pub const ENTRY_BYTES: usize = size_of::<RawEvent>() + 8;
 
-const CHUNK_BYTES: usize = 64 << 10;
-const RUN_BYTES: usize = 256 << 10;
 /// How often a recorder that waits for room has the sinks that are not required make some.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -73,6 +75,14 @@ impl Record<'_> {
         }
     }
 
+    /// The code of its action, and its flags as of a `RawEvent`.
+    pub(super) fn action_and_flags(&self) -> (u32, u32) {
+        match self {
+            Record::Event(event) => (event.action.code(), event.flags()),
+            Record::Line(_, entry) => (entry.action, entry.flags),
+        }
+    }
+
     fn frame_len(&self) -> usize {
         match self {
             Record::Event(event) => frame::frame_len(event),
@@ -98,12 +108,16 @@ pub enum Patience<'a> {
 }
 
 /// Why an event was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The store is closed.
     Closed,
     /// The store is full.
     Full,
+    /// The spool cannot take it, for this reason.
+    Spool(String),
+    /// It was accepted, but cannot be made durable, for this reason.
+    NotDurable(String),
 }
 
 /// What waits in the store and is not yet in a run.
@@ -122,6 +136,26 @@ impl Waiting {
     }
 }
 
+/// Whether the lines of a run are made at once.
+#[derive(Clone, Copy)]
+enum Reading {
+    Now,
+    /// When a sink is to get them.
+    Later,
+}
+
+/// Events that an earlier process left in the spool.
+pub struct BacklogRun {
+    /// How many.
+    pub len: u32,
+    /// Where they are.
+    pub source: Source,
+    /// Which sinks are to get them, a bit each.
+    pub owed: u32,
+    /// When they count as recorded, for their `flush_interval`.
+    pub oldest: Instant,
+}
+
 /// What the store asks of the pipeline around it.
 pub trait StoreEvents: Send + Sync {
     /// Somebody should look for work: the first event after idleness, or the store has become half full.
@@ -132,16 +166,28 @@ pub trait StoreEvents: Send + Sync {
     fn relieve(&self, bytes: usize);
 }
 
+/// What a store is made of.
+pub struct StoreParts {
+    /// How many sinks it serves.
+    pub sinks: usize,
+    /// Whether each event wakes the workers (`batch_size = 1`).
+    pub wake_every_event: bool,
+    /// Bounds what is accepted: bytes of memory, or of the spool.
+    pub budget: Arc<Budget>,
+    /// Bounds what is in memory.
+    pub memory: Arc<Budget>,
+    /// Where its buffers come from.
+    pub pool: Arc<Pool>,
+    /// Where chunks are, if not in memory.
+    pub spool: Option<SpoolRoom>,
+    /// Counts what became of the events.
+    pub tally: Arc<Tally>,
+}
+
 /// The bounded store of accepted events.
 pub struct Store {
     id: u64,
-    chunk_bytes: usize,
-    run_bytes: usize,
-    sinks: usize,
-    wake_every_event: bool,
-    budget: Arc<Budget>,
-    pool: Arc<Pool>,
-    tally: Arc<Tally>,
+    parts: StoreParts,
     registry: Mutex<Registry>,
     pending: Mutex<Pending>,
     /// Position of the next event in the order of the store; held while a run is made and handed out.
@@ -152,10 +198,10 @@ pub struct Store {
     events: Box<dyn StoreEvents>,
 }
 
-/// Chunks that were taken out of their slots. The first is about the oldest.
+/// What was carried away from the slots. The first is about the oldest.
 #[derive(Default)]
 struct Pending {
-    chunks: VecDeque<Chunk>,
+    portions: VecDeque<Portion>,
     events: u64,
 }
 
@@ -167,27 +213,21 @@ struct Registry {
     accepted_before: u64,
 }
 
+impl std::ops::Deref for Store {
+    type Target = StoreParts;
+
+    fn deref(&self) -> &StoreParts {
+        &self.parts
+    }
+}
+
 impl Store {
-    /// A store for this many sinks. With `wake_every_event` each event wakes the worker (`batch_size = 1`).
-    pub fn new(
-        capacity: usize,
-        sinks: usize,
-        wake_every_event: bool,
-        tally: Arc<Tally>,
-        events: Box<dyn StoreEvents>,
-    ) -> Self {
+    /// An empty store.
+    pub fn new(parts: StoreParts, events: Box<dyn StoreEvents>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let chunk_bytes = (capacity / 16).clamp(1, CHUNK_BYTES);
-        let run_bytes = (capacity / 8).clamp(1, RUN_BYTES);
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            chunk_bytes,
-            run_bytes,
-            sinks,
-            wake_every_event,
-            budget: Arc::new(Budget::new(capacity)),
-            pool: Arc::new(Pool::new(chunk_bytes, run_bytes)),
-            tally,
+            parts,
             registry: Mutex::default(),
             pending: Mutex::default(),
             order: Mutex::new(0),
@@ -202,9 +242,9 @@ impl Store {
         self.id
     }
 
-    /// The bound.
-    pub fn budget(&self) -> &Arc<Budget> {
-        &self.budget
+    /// Bytes of memory that are in use.
+    pub fn used_bytes(&self) -> usize {
+        self.memory.used()
     }
 
     /// Events accepted so far.
@@ -213,9 +253,26 @@ impl Store {
         registry.accepted_before + registry.slots.iter().map(|slot| slot.accepted()).sum::<u64>()
     }
 
-    /// Accepts an event, or says why not.
+    /// Accepts an event, or says why not. Where the spool has to have it on the disk first, that is waited for.
     pub fn record(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
+        self.record_unsynced(record, patience)?;
+        match &self.spool {
+            Some(spool) if spool.is_durable_first(record) => spool.sync(patience),
+            _ => Ok(()),
+        }
+    }
+
+    /// Accepts an event without waiting for the disk.
+    pub fn record_unsynced(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
         self.with_slot(|slot| self.record_into(slot, record, patience))
+    }
+
+    /// Waits until everything recorded before is on the disk, where that is asked for.
+    pub fn sync(&self, patience: Patience<'_>) -> Result<(), Refused> {
+        match &self.spool {
+            Some(spool) if spool.is_ever_durable_first() => spool.sync(patience),
+            _ => Ok(()),
+        }
     }
 
     fn record_into(&self, slot: &Slot, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
@@ -223,21 +280,22 @@ impl Store {
             Record::Event(event) => event.timestamp.unwrap_or_else(Timestamp::now),
             Record::Line(_, entry) => Timestamp::from_micros(entry.timestamp),
         };
+        let frame_len = record.frame_len();
         let mut needed = record.likely_charge();
         let mut half_full = false;
         let wake = loop {
             let mut writer = slot.writer().map_err(|Closed| Refused::Closed)?;
-            if !writer.has_room(needed) {
+            if !writer.has_room(needed, frame_len) {
                 writer.seal();
-                match self.lease(needed) {
-                    Some((chunk, taken)) => {
+                match self.lease(needed, frame_len) {
+                    Ok((chunk, taken)) => {
                         half_full |= taken == Taken::HalfFull;
                         writer.begin(chunk);
                     }
-                    None => {
+                    Err(lack) => {
                         drop(writer);
                         needed = record.charge();
-                        self.wait_for_room(needed, patience)?;
+                        self.wait_for_room(needed, &lack, patience)?;
                         continue;
                     }
                 }
@@ -253,44 +311,65 @@ impl Store {
         Ok(())
     }
 
-    fn lease(&self, charge: usize) -> Option<(Chunk, Taken)> {
-        if charge <= self.chunk_bytes {
-            let taken = self.budget.take(self.chunk_bytes);
+    fn lease(&self, charge: usize, frame_len: usize) -> Result<(Chunk, Taken), LeaseError> {
+        if let Some(spool) = &self.spool {
+            return spool.lease(frame_len).map(|writer| (Chunk::spooled(writer), Taken::Yes));
+        }
+        if charge <= self.pool.chunk_bytes() {
+            let taken = self.budget.take(self.pool.chunk_bytes());
             if taken != Taken::No {
-                let lease = Charge::of(&self.budget, self.chunk_bytes);
-                return Some((Chunk::new(self.pool.chunk(), lease), taken));
+                let lease = Charge::of(&self.budget, self.pool.chunk_bytes());
+                return Ok((Chunk::new(self.pool.chunk(), lease), taken));
             }
         }
         // Near the bound, and for a large event: a chunk of just the size that this one needs. A frame is no larger.
-        let taken = self.budget.take(charge);
-        (taken != Taken::No)
-            .then(|| (Chunk::new(Vec::with_capacity(charge), Charge::of(&self.budget, charge)), taken))
+        match self.budget.take(charge) {
+            Taken::No => Err(LeaseError::Full),
+            taken => {
+                let lease = Charge::of(&self.budget, charge);
+                Ok((Chunk::new(Vec::with_capacity(charge), lease), taken))
+            }
+        }
     }
 
-    fn wait_for_room(&self, charge: usize, patience: Patience<'_>) -> Result<(), Refused> {
+    fn wait_for_room(&self, charge: usize, lack: &LeaseError, patience: Patience<'_>) -> Result<(), Refused> {
+        let refused = || match lack {
+            LeaseError::Full => Refused::Full,
+            LeaseError::Io(error) => Refused::Spool(error.to_string()),
+        };
         loop {
+            if self.spool.is_some() {
+                lock(&self.registry).slots.iter().for_each(|slot| slot.let_go_of_idle_chunk());
+            }
             self.events.relieve(charge);
             self.wake();
-            if self.budget.has_room(charge) {
+            if matches!(lack, LeaseError::Full) && self.budget.has_room(charge) {
                 return Ok(());
             }
             let now = Instant::now();
             let until = match patience {
-                Patience::None => return Err(Refused::Full),
+                Patience::None => return Err(refused()),
                 Patience::Progress(patience) => {
                     let waited = now.saturating_duration_since(self.budget.stalled_since(now));
                     match patience.checked_sub(waited).filter(|left| !left.is_zero()) {
-                        None => return Err(Refused::Full),
+                        None => return Err(refused()),
                         Some(left) => now + left.min(LOOK_AGAIN),
                     }
                 }
-                Patience::UntilStopped(stop) if stop.load(Ordering::Relaxed) => return Err(Refused::Full),
+                Patience::UntilStopped(stop) if stop.load(Ordering::Relaxed) => return Err(refused()),
                 Patience::UntilStopped(_) => now + LOOK_AGAIN,
             };
             if lock(&self.registry).closed {
                 return Err(Refused::Closed);
             }
-            self.budget.wait_for_room(charge, until);
+            match lack {
+                LeaseError::Full => self.budget.wait_for_room(charge, until),
+                // The bound is not the matter: the disk may have room in a moment.
+                LeaseError::Io(_) => {
+                    self.budget.wait_for_change(until);
+                    return Ok(());
+                }
+            }
         }
     }
 
@@ -312,30 +391,61 @@ impl Store {
             waiting.add(events as usize, oldest);
         }
         let pending = lock(&self.pending);
-        if let Some(chunk) = pending.chunks.front() {
-            waiting.add(pending.events as usize, chunk.oldest());
+        if let Some(portion) = pending.portions.front() {
+            waiting.add(pending.events as usize, portion.oldest);
         }
         waiting
     }
 
     /// Makes one run of what waits, and hands it to every sink; `false` when nothing waited.
     pub fn collect(&self) -> bool {
-        let mut position = lock(&self.order);
-        let chunks = self.next_chunks();
-        if chunks.is_empty() {
-            return false;
-        }
-        let run = self.make_run(chunks, *position);
-        *position = run.behind();
-        self.events.hand_out(&run);
-        drop(position);
-        self.pool.prepare_chunks();
-        true
+        self.collect_run(Reading::Now)
     }
 
     /// Makes runs of everything that waits, and hands them to every sink.
     pub fn collect_all(&self) {
         while self.collect() {}
+    }
+
+    /// As [`Store::collect_all`], but what is in the spool is not read.
+    pub fn collect_all_unread(&self) {
+        while self.collect_run(Reading::Later) {}
+    }
+
+    fn collect_run(&self, reading: Reading) -> bool {
+        let mut position = lock(&self.order);
+        let portions = self.next_portions();
+        if portions.is_empty() {
+            return false;
+        }
+        let run = self.make_run(portions, *position, reading);
+        *position = run.behind();
+        self.events.hand_out(&run);
+        drop(position);
+        if self.spool.is_none() {
+            self.pool.prepare_chunks();
+        }
+        true
+    }
+
+    /// Hands out what an earlier process left in the spool, before anything else.
+    pub fn hand_out_backlog(&self, parts: Vec<BacklogRun>) {
+        let mut position = lock(&self.order);
+        for part in parts {
+            let first = *position;
+            let run = RunParts {
+                first,
+                behind: first + u64::from(part.len),
+                len: part.len,
+                oldest: part.oldest,
+                body: None,
+                source: Some(part.source),
+                owed: part.owed,
+            };
+            let run = Arc::new(Run::new(run, self.sinks, self.tally.clone()));
+            *position = run.behind();
+            self.events.hand_out(&run);
+        }
     }
 
     /// Takes all that was accepted before the call out of the slots; returns the position behind it.
@@ -354,21 +464,21 @@ impl Store {
         }
     }
 
-    /// Chunks for one run: at least one if any waits, of about [`RUN_BYTES`] together.
-    fn next_chunks(&self) -> Vec<Chunk> {
+    /// What makes one run: at least one portion if any waits, of about [`RUN_BYTES`] together.
+    fn next_portions(&self) -> Vec<Portion> {
         self.take_slots();
         let mut pending = lock(&self.pending);
-        let mut chunks = Vec::new();
+        let mut portions = Vec::new();
         let mut bytes = 0;
-        while let Some(chunk) = pending.chunks.front() {
-            bytes += chunk.charged();
-            if bytes > self.run_bytes && !chunks.is_empty() {
+        while let Some(portion) = pending.portions.front() {
+            bytes += portion.charged;
+            if bytes > self.pool.run_bytes() && !portions.is_empty() {
                 break;
             }
-            chunks.extend(pending.chunks.pop_front());
+            portions.extend(pending.portions.pop_front());
         }
-        pending.events -= chunks.iter().map(|chunk| u64::from(chunk.events())).sum::<u64>();
-        chunks
+        pending.events -= portions.iter().map(|portion| u64::from(portion.events)).sum::<u64>();
+        portions
     }
 
     fn take_slots(&self) {
@@ -376,34 +486,58 @@ impl Store {
         let mut pending = lock(&self.pending);
         let mut ended = 0;
         registry.slots.retain(|slot| {
-            let before = pending.chunks.len();
-            let taken = slot.take(&mut pending.chunks, &mut |lost| self.lose(lost));
+            let before = pending.portions.len();
+            let taken = slot.take(&mut pending.portions, &mut |lost| self.lose(lost));
             pending.events +=
-                pending.chunks.range(before..).map(|chunk| u64::from(chunk.events())).sum::<u64>();
+                pending.portions.range(before..).map(|portion| u64::from(portion.events)).sum::<u64>();
             ended += taken.ended_with.unwrap_or(0);
             taken.ended_with.is_none()
         });
         registry.accepted_before += ended;
     }
 
-    fn make_run(&self, chunks: Vec<Chunk>, first: u64) -> Arc<Run> {
-        let events: usize = chunks.iter().map(|chunk| chunk.events() as usize).sum();
-        let bytes: usize =
-            chunks.iter().map(|chunk| chunk.charged()).sum::<usize>().saturating_sub(events * ENTRY_BYTES);
-        let oldest = chunks.iter().map(Chunk::oldest).min().unwrap_or_else(Instant::now);
-        let (mut lines, mut entries) = self.pool.run(bytes, events);
+    fn make_run(&self, portions: Vec<Portion>, first: u64, reading: Reading) -> Arc<Run> {
+        let events: u32 = portions.iter().map(|portion| portion.events).sum();
+        let oldest = portions.iter().map(|portion| portion.oldest).min().unwrap_or_else(Instant::now);
+        let behind = first + u64::from(events);
+        let owed = owed_to_all(self.sinks);
+        let parts = match &self.spool {
+            None => {
+                let body = self.make_body(portions, events);
+                RunParts { first, behind, len: body.len(), oldest, body: Some(body), source: None, owed }
+            }
+            Some(spool) => {
+                let stretches = portions.into_iter().filter_map(|portion| match portion.frames {
+                    Frames::Spool(stretch) => Some(stretch),
+                    Frames::Memory(..) => None,
+                });
+                let source = Some(Source::new(stretches.collect(), spool.bodies().clone()));
+                RunParts { first, behind, len: events, oldest, body: None, source, owed }
+            }
+        };
+        let run = Arc::new(Run::new(parts, self.sinks, self.tally.clone()));
+        if self.spool.is_some() && matches!(reading, Reading::Now) {
+            // What cannot be read now is read again by whoever needs it.
+            let _ = run.body();
+        }
+        run
+    }
+
+    fn make_body(&self, portions: Vec<Portion>, events: u32) -> Arc<Body> {
+        let charged: usize = portions.iter().map(|portion| portion.charged).sum();
+        let bytes = charged.saturating_sub(events as usize * ENTRY_BYTES);
+        let (mut lines, mut entries) = self.pool.run(bytes, events as usize);
         let mut charge = Charge::of(&self.budget, 0);
-        for chunk in chunks {
-            let read = frame::write_lines(chunk.frames(), &mut lines, &mut entries);
-            self.lose(u64::from(chunk.events()).saturating_sub(read as u64));
+        for portion in portions {
+            let Frames::Memory(buffer, leased) = portion.frames else { continue };
+            let read = frame::write_lines(&buffer, &mut lines, &mut entries);
+            self.lose(u64::from(portion.events).saturating_sub(read as u64));
             lines.truncate(entries.last().map_or(0, |last: &RawEvent| (last.offset + last.len) as usize + 1));
-            let (buffer, leased) = chunk.into_parts();
             self.pool.put_chunk(buffer);
             charge.absorb(leased);
         }
         charge.shrink_to(lines.len() + entries.len() * ENTRY_BYTES);
-        let parts = RunParts { first, behind: first + events as u64, lines, entries, oldest, charge };
-        Arc::new(Run::new(parts, self.sinks, self.pool.clone(), self.tally.clone()))
+        Arc::new(Body::new(lines, entries, charge, self.pool.clone()))
     }
 
     fn lose(&self, count: u64) {

@@ -122,10 +122,17 @@ impl Worker {
         // A full batch needs no look into the slots, whose locks the recorders want.
         let full_batch = state.delivery.has_full_batch();
         let waiting = if full_batch { Waiting::default() } else { sink.store.waiting() };
-        let pressed = sink.store.budget().is_half_full();
+        let pressed = sink.store.budget.is_half_full();
+        let flush_due = sink.flush_due(&state);
+        if flush_due.is_some_and(|due| due <= now) && state.delivery.is_flushed() {
+            state.delivery.request_flush(0);
+        }
         match state.delivery.next(now, waiting, pressed) {
-            Step::Wait(until) => return sink.idle(&state, now, waiting, Some(until)),
-            Step::Sleep => return sink.idle(&state, now, waiting, None),
+            Step::Wait(until) => {
+                let until = flush_due.filter(|due| *due > now).map_or(until, |due| until.min(due));
+                return sink.idle(&state, now, waiting, Some(until));
+            }
+            Step::Sleep => return sink.idle(&state, now, waiting, flush_due.filter(|due| *due > now)),
             Step::Collect => {
                 drop(state);
                 sink.store.collect();
@@ -185,7 +192,7 @@ impl Worker {
         let failure = answer.as_ref().err().cloned();
         let instance = state.delivery.written(answer, now);
         if state.delivery.settled() != before {
-            sink.store.budget().note_progress(now);
+            sink.store.budget.note_progress(now);
         }
         self.go_on(sink, state, instance);
         if let Some(error) = failure {
@@ -295,6 +302,8 @@ impl Worker {
     fn flush(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>, request: u64) -> Turn {
         let waits_until = state.flushes.deadline();
         let kind = CallKind::Flush(request);
+        let begun = Instant::now();
+        let settled_to = state.delivery.settled_to();
         let Some((mut state, result)) =
             self.call(sink, state, kind, waits_until, |instance, _, deadline| instance.flush(deadline))
         else {
@@ -303,9 +312,12 @@ impl Worker {
         let result = result.map_err(|error| sink.masked(error));
         let flushed = result.as_ref().copied().map_err(|error| error.reason.clone());
         state.delivery.flushed(request);
+        state.reclaim.note_flush(begun, Instant::now());
+        let done = if flushed.is_ok() { state.reclaim.take(settled_to) } else { Vec::new() };
         state.flush_failure = flushed.clone().err();
         state.flushes.answer(request, &flushed);
         self.go_on_after(sink, state, &result);
+        sink.give_back(done);
         if let Err(error) = result {
             tracing::error!(sink = sink.settings.name, "the sink's flush failed: {error}");
         }

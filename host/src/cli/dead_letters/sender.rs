@@ -56,7 +56,8 @@ impl Sender {
         sink.required = true;
         config.sinks = vec![sink];
         config.delivery.dead_letter_path = again.clone();
-        let logger = Plan::new(config, &settings::loading())?.open()?;
+        // What waits in the spool is not for a replay to deliver.
+        let logger = Plan::new(config, &settings::loading())?.with_spool(None).open()?;
         Ok(Self {
             logger,
             folder,

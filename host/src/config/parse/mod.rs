@@ -2,12 +2,15 @@
 
 mod plugins;
 mod sinks;
+mod spool;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use self::plugins::read_plugins;
 use self::sinks::read_sinks;
+pub(super) use self::spool::MIN_SPOOL_BYTES;
+use self::spool::{Spool, read_spool};
 use super::document::Document;
 use super::error::Draft;
 use super::fields::{self, Fields, Zero, integer, seconds, table, word};
@@ -40,7 +43,7 @@ pub(super) fn parse(
     let config = Config {
         sinks: sinks.map(|node| read_sinks(document, node, &mut drafts)).unwrap_or_default(),
         plugins: read_plugins(Fields::new("in [plugins]", plugins, &mut drafts), base_dir),
-        buffer: read_buffer(Fields::new("in [buffer]", buffer, &mut drafts)),
+        buffer: read_buffer(Fields::new("in [buffer]", buffer, &mut drafts), base_dir),
         delivery: read_delivery(Fields::new("in [delivery]", delivery, &mut drafts), base_dir),
         base_dir: base_dir.to_owned(),
         secrets: document.secrets.clone(),
@@ -48,19 +51,25 @@ pub(super) fn parse(
     if drafts.is_empty() { Ok(config) } else { Err(ConfigError::in_document(document, drafts)) }
 }
 
-fn read_buffer(mut fields: Fields<'_>) -> BufferSettings {
+fn read_buffer(mut fields: Fields<'_>, base_dir: &Path) -> BufferSettings {
     let mut settings = BufferSettings::default();
-    let default_event_bytes = settings.max_event_bytes;
     fields.set(
         &mut settings.capacity_bytes,
         "capacity_bytes",
         integer(MIN_CAPACITY_BYTES..=MAX_CAPACITY_BYTES),
     );
-    let quarter = settings.capacity_bytes / 4;
-    // A small store lowers the default; a size that was asked for is never changed.
-    settings.max_event_bytes = default_event_bytes.min(quarter);
     let span = fields.span_of("max_event_bytes");
-    fields.set(&mut settings.max_event_bytes, "max_event_bytes", integer(1..=MAX_EVENT_BYTES));
+    let max_event_bytes = fields.read("max_event_bytes", integer(1..=MAX_EVENT_BYTES));
+    let words = [("block", WhenFull::Block), ("fail", WhenFull::Fail)];
+    fields.set(&mut settings.when_full, "when_full", word(&words));
+    fields.set(&mut settings.block_timeout, "block_timeout", seconds(Zero::Allowed));
+    let spool = read_spool(&mut fields, base_dir);
+    // A small store lowers the default; a size that was asked for is never changed.
+    let quarter = settings.capacity_bytes / 4;
+    let spool_limit = spool.as_ref().map_or(usize::MAX, Spool::max_event_bytes);
+    settings.max_event_bytes =
+        max_event_bytes.unwrap_or(settings.max_event_bytes.min(quarter).min(spool_limit));
+    settings.spool = spool.map(|spool| spool.check(settings.max_event_bytes, span.as_ref(), fields.drafts));
     if let Some(span) = span.filter(|_| settings.max_event_bytes > quarter) {
         let BufferSettings { max_event_bytes, capacity_bytes, .. } = settings;
         fields.drafts.push(Draft::new(
@@ -71,9 +80,6 @@ fn read_buffer(mut fields: Fields<'_>) -> BufferSettings {
             ),
         ));
     }
-    let words = [("block", WhenFull::Block), ("fail", WhenFull::Fail)];
-    fields.set(&mut settings.when_full, "when_full", word(&words));
-    fields.set(&mut settings.block_timeout, "block_timeout", seconds(Zero::Allowed));
     fields.finish();
     settings
 }

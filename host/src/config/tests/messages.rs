@@ -62,7 +62,7 @@ fn unknown_key() {
     2 | frobnicate = 1
       | ^^^^^^^^^^
       |
-      = note: known keys: `capacity_bytes`, `max_event_bytes`, `when_full`, `block_timeout`
+      = note: known keys: `capacity_bytes`, `max_event_bytes`, `when_full`, `block_timeout`, `spool_dir`, `durability`, `spool_max_bytes`, `disk_for`
     ");
 }
 
@@ -406,21 +406,93 @@ fn expression_that_is_not_closed() {
 }
 
 #[test]
-fn crash_safe_buffer() {
-    assert_snapshot!(message("[buffer]\nspool_dir = \"spool\"\ndurability = \"disk\"\n"), @r#"
-    audit.toml:2:1: `spool_dir` asks for the crash-safe buffer, which this version does not have yet: remove it
+fn keys_of_the_spool_without_its_folder() {
+    assert_snapshot!(message("[buffer]\ndurability = \"disk\"\nspool_max_bytes = 1048576\ndisk_for = []\n"), @r#"
+    audit.toml:2:1: `durability` needs `spool_dir`, the folder of the crash-safe buffer: name one, or remove `durability`
       |
-    2 | spool_dir = "spool"
-      | ^^^^^^^^^
-      |
-      = note: events that wait are kept in memory, and are lost when the process is killed
-
-    audit.toml:3:1: `durability` asks for the crash-safe buffer, which this version does not have yet: remove it
-      |
-    3 | durability = "disk"
+    2 | durability = "disk"
       | ^^^^^^^^^^
       |
-      = note: events that wait are kept in memory, and are lost when the process is killed
+      = note: without `spool_dir` events that wait are kept in memory, and are lost when the process is killed
+
+    audit.toml:3:1: `spool_max_bytes` needs `spool_dir`, the folder of the crash-safe buffer: name one, or remove `spool_max_bytes`
+      |
+    3 | spool_max_bytes = 1048576
+      | ^^^^^^^^^^^^^^^
+      |
+      = note: without `spool_dir` events that wait are kept in memory, and are lost when the process is killed
+
+    audit.toml:4:1: `disk_for` needs `spool_dir`, the folder of the crash-safe buffer: name one, or remove `disk_for`
+      |
+    4 | disk_for = []
+      | ^^^^^^^^
+      |
+      = note: without `spool_dir` events that wait are kept in memory, and are lost when the process is killed
+    "#);
+}
+
+#[test]
+fn unknown_words_of_disk_for() {
+    assert_snapshot!(message("[buffer]\nspool_dir = \"spool\"\ndisk_for = [\"deny\", \"denied\", \"updated\", 1]\n"), @r#"
+    audit.toml:3:13: unknown value `deny` for `disk_for[0]`; did you mean `denied`?
+      |
+    3 | disk_for = ["deny", "denied", "updated", 1]
+      |             ^^^^^^
+      |
+      = note: known values: `denied`, `granted`, `bypassed`, `create`, `read`, `update`, `delete`, `mutation`
+
+    audit.toml:3:31: unknown value `updated` for `disk_for[2]`; did you mean `update`?
+      |
+    3 | disk_for = ["deny", "denied", "updated", 1]
+      |                               ^^^^^^^^^
+      |
+      = note: known values: `denied`, `granted`, `bypassed`, `create`, `read`, `update`, `delete`, `mutation`
+
+    audit.toml:3:42: wrong type for `disk_for[3]`: expected string, found integer
+      |
+    3 | disk_for = ["deny", "denied", "updated", 1]
+      |                                          ^
+    "#);
+}
+
+#[test]
+fn spool_too_small_for_an_event() {
+    assert_snapshot!(
+        message("[buffer]\nspool_dir = \"spool\"\nspool_max_bytes = 2097152\nmax_event_bytes = 1048576\n"), @r"
+    audit.toml:3:19: `spool_max_bytes` must be at least 4194304, 4 times `max_event_bytes` (1048576), not 2097152
+      |
+    3 | spool_max_bytes = 2097152
+      |                   ^^^^^^^
+    ");
+    assert_snapshot!(
+        message("[buffer]\nspool_dir = \"spool\"\ncapacity_bytes = 2147483648\nmax_event_bytes = 500000000\n"), @r"
+    audit.toml:4:19: `spool_max_bytes` must be at least 2000000000, 4 times `max_event_bytes` (500000000), not 1073741824
+      |
+    4 | max_event_bytes = 500000000
+      |                   ^^^^^^^^^
+    ");
+    assert_snapshot!(message("[buffer]\nspool_dir = \"spool\"\nspool_max_bytes = 1048575\n"), @r"
+    audit.toml:3:19: `spool_max_bytes` must be at least 1048576, not 1048575
+      |
+    3 | spool_max_bytes = 1048575
+      |                   ^^^^^^^
+    ");
+}
+
+#[test]
+fn durability_that_is_none() {
+    assert_snapshot!(message("[buffer]\nspool_dir = \"\"\ndurability = \"disc\"\n"), @r#"
+    audit.toml:2:13: `spool_dir` is empty, but must be a path
+      |
+    2 | spool_dir = ""
+      |             ^^
+
+    audit.toml:3:14: unknown value `disc` for `durability`; did you mean `disk`?
+      |
+    3 | durability = "disc"
+      |              ^^^^^^
+      |
+      = note: known values: `process`, `disk`
     "#);
 }
 
@@ -500,7 +572,7 @@ fn control_characters_are_escaped_in_messages() {
     3 | "a\u0007" = 1
       | ^^^^^^^^^
       |
-      = note: known keys: `capacity_bytes`, `max_event_bytes`, `when_full`, `block_timeout`
+      = note: known keys: `capacity_bytes`, `max_event_bytes`, `when_full`, `block_timeout`, `spool_dir`, `durability`, `spool_max_bytes`, `disk_for`
     "#);
 }
 

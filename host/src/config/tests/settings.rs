@@ -7,7 +7,10 @@ use audit_plugin_api::manifest::ClassSpec;
 use serde_json::json;
 
 use super::config;
-use crate::config::{BufferSettings, Config, DeliverySettings, Probe, Rendering, SinkSettings, WhenFull};
+use crate::config::{
+    BufferSettings, Config, DeliverySettings, DiskFor, Durability, Heirs, Probe, Rendering, SinkSettings,
+    SpoolSettings, WhenFull,
+};
 
 fn class() -> ClassSpec {
     ClassSpec {
@@ -155,6 +158,10 @@ fn every_key_of_the_other_sections_is_read() {
         max_event_bytes = 0x1000
         when_full = "fail"
         block_timeout = 2
+        spool_dir = "spool"
+        durability = "disk"
+        spool_max_bytes = 2_097_152
+        disk_for = ["denied", "mutation", "denied"]
         [delivery]
         retry_initial = 0.5
         retry_max = 10
@@ -175,6 +182,16 @@ fn every_key_of_the_other_sections_is_read() {
         max_event_bytes: 4096,
         when_full: WhenFull::Fail,
         block_timeout: Duration::from_secs(2),
+        spool: Some(SpoolSettings {
+            dir: "/srv/audit/spool".into(),
+            durability: Durability::Disk,
+            max_bytes: 2 << 20,
+            disk_for: DiskFor::words()
+                .filter(|(word, _)| ["denied", "mutation"].contains(word))
+                .map(|(_, set)| set)
+                .collect(),
+            heirs: Heirs::Namesakes,
+        }),
     };
     assert_eq!(config.buffer, buffer);
     let delivery = DeliverySettings {
@@ -196,6 +213,22 @@ fn a_small_store_and_a_short_retry_max_lower_the_defaults_beside_them() {
     let config = config("[buffer]\ncapacity_bytes = 65536\n[delivery]\nretry_max = 0.05\n");
     assert_eq!(config.buffer.max_event_bytes, 16_384);
     assert_eq!(config.delivery.retry_initial, Duration::from_millis(50));
+}
+
+#[test]
+fn a_spool_needs_no_more_than_its_folder() {
+    let spool = config("[buffer]\nspool_dir = \"/var/spool/audit\"\n").buffer.spool.unwrap();
+    assert_eq!(spool, SpoolSettings::new("/var/spool/audit"));
+    assert_eq!((spool.durability, spool.max_bytes), (Durability::Process, 1 << 30));
+    assert!(spool.disk_for.is_empty());
+}
+
+#[test]
+fn a_small_spool_lowers_the_default_of_the_largest_event() {
+    let of = |toml: &str| config(&format!("[buffer]\nspool_dir = \"spool\"\n{toml}")).buffer.max_event_bytes;
+    assert_eq!(of("spool_max_bytes = 1048576"), 262_144);
+    assert_eq!(of("spool_max_bytes = 1048576\ncapacity_bytes = 65536"), 16_384);
+    assert_eq!(of("spool_max_bytes = 8388608"), 1_048_576);
 }
 
 #[test]

@@ -252,6 +252,7 @@ impl Delivery {
             Outcome::Delivered => self.delivered += count,
             Outcome::DeadLettered => self.dead_lettered += count,
             Outcome::Dropped => self.dropped += count,
+            Outcome::Spooled => self.spooled += count,
             // Counted beside what is lost otherwise.
             Outcome::Lost => {}
         }

@@ -51,13 +51,8 @@ impl Delivery {
         self.doom_all(doubtful(&pending), reason);
     }
 
-    fn doom_all(&mut self, mut left: Vec<Piece>, reason: &str) {
-        left.extend(self.front.drain(..));
-        left.push(Piece { spans: self.queue.drain(..).collect(), ..Piece::default() });
-        self.queued = 0;
-        left.retain(|piece| !piece.spans.is_empty());
-        left.sort_by_key(Piece::position);
-        for piece in left {
+    fn doom_all(&mut self, in_flight: Vec<Piece>, reason: &str) {
+        for piece in self.take_waiting(in_flight) {
             let mut why = reason.to_owned();
             if piece.doubt == Doubt::PossibleDuplicate {
                 why.push_str(", though it may have been delivered");
@@ -67,6 +62,36 @@ impl Delivery {
             }
             self.doom(piece, why);
         }
+    }
+
+    /// Leaves everything that is not settled in the spool, for a later process. Answers and acknowledgements of what is
+    /// in flight come too late from now on.
+    pub fn leave(&mut self, now: Instant) {
+        let in_flight = self.take_in_flight(now);
+        self.leave_all(in_flight);
+    }
+
+    /// Leaves everything that is not settled in the spool, but the batch that is being offered.
+    pub fn leave_waiting(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        self.leave_all(doubtful(&pending));
+    }
+
+    fn leave_all(&mut self, in_flight: Vec<Piece>) {
+        for piece in self.take_waiting(in_flight) {
+            self.left_from = self.left_from.into_iter().chain([piece.position()]).min();
+            self.settle(&piece.spans, Outcome::Spooled);
+        }
+    }
+
+    /// Takes all that waits, together with these, in order.
+    fn take_waiting(&mut self, mut left: Vec<Piece>) -> Vec<Piece> {
+        left.extend(self.front.drain(..));
+        left.push(Piece { spans: self.queue.drain(..).collect(), ..Piece::default() });
+        self.queued = 0;
+        left.retain(|piece| !piece.spans.is_empty());
+        left.sort_by_key(Piece::position);
+        left
     }
 
     /// The run of the oldest event that waits.
@@ -151,13 +176,22 @@ impl Delivery {
         self.burial_not_before = None;
     }
 
-    /// Counts as lost what is doomed and in no dead letter, and returns it.
-    pub fn lose_doomed(&mut self) -> Vec<Span> {
-        let burial = self.burial.take().into_iter().flat_map(|burial| burial.pieces);
-        let pieces: Vec<Piece> = burial.chain(std::mem::take(&mut self.doomed)).collect();
-        let spans: Vec<Span> = pieces.into_iter().flat_map(|piece| piece.spans).collect();
-        self.settle(&spans, Outcome::Lost);
-        spans
+    /// Takes what is doomed and in no dead letter; it is to be settled in another way.
+    pub fn take_doomed(&mut self) -> Vec<Piece> {
+        self.take_burial_back();
+        let mut doomed = std::mem::take(&mut self.doomed);
+        doomed.sort_by_key(Piece::position);
+        doomed
+    }
+
+    /// Counts these as lost.
+    pub fn lose(&mut self, pieces: &[Piece]) {
+        pieces.iter().for_each(|piece| self.settle(&piece.spans, Outcome::Lost));
+    }
+
+    /// Leaves these in the spool, for a later process.
+    pub fn leave_pieces(&mut self, pieces: Vec<Piece>) {
+        self.leave_all(pieces);
     }
 }
 

@@ -60,6 +60,8 @@ pub enum Step {
 /// A batch on its way to the sink.
 #[derive(Clone, Debug)]
 pub struct Offer {
+    /// Which of the sinks of the store it is for.
+    pub sink: usize,
     /// Names it in acknowledgements.
     pub id: u64,
     /// 1 the first time.
@@ -131,6 +133,9 @@ pub struct Delivery {
     retried: u64,
     dead_lettered: u64,
     dropped: u64,
+    spooled: u64,
+    /// Position of the first event that was left in the spool.
+    left_from: Option<u64>,
 }
 
 impl Delivery {
@@ -168,13 +173,15 @@ impl Delivery {
             retried: 0,
             dead_lettered: 0,
             dropped: 0,
+            spooled: 0,
+            left_from: None,
         }
     }
 
     /// A run to deliver.
     pub fn push(&mut self, run: Arc<Run>) {
         self.received = run.behind();
-        if run.len() > 0 {
+        if !run.is_settled_at(self.sink) {
             self.queued += run.len() as usize;
             self.queue.push_back(Span::whole(run));
         }

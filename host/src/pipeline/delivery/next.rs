@@ -177,7 +177,8 @@ impl Delivery {
         let id = self.next_id;
         self.next_id += 1;
         self.last_offer = Some(now);
-        let offer = Offer { id, attempt: piece.attempts, spans: piece.spans.clone(), doubt: piece.doubt };
+        let sink = self.sink;
+        let offer = Offer { sink, id, attempt: piece.attempts, spans: piece.spans.clone(), doubt: piece.doubt };
         self.offered = Some(Offered { id, piece, early: Vec::new() });
         offer
     }

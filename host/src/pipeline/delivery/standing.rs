@@ -45,7 +45,8 @@ impl Delivery {
         let pending = self.pending.iter().map(|pending| pending.piece.position());
         let burying = self.burial.iter().flat_map(|burial| &burial.pieces);
         let doomed = self.doomed.iter().chain(burying).map(Piece::position);
-        pending.chain(doomed).fold(self.handed_out_to(), u64::min)
+        let left = self.left_from;
+        pending.chain(doomed).chain(left).fold(self.handed_out_to(), u64::min)
     }
 
     /// Position up to which everything was taken by the sink, at least.
@@ -65,6 +66,11 @@ impl Delivery {
     /// `(delivered, retried, dead_lettered, dropped)`.
     pub fn settled(&self) -> (u64, u64, u64, u64) {
         (self.delivered, self.retried, self.dead_lettered, self.dropped)
+    }
+
+    /// Events that were left in the spool.
+    pub fn spooled(&self) -> u64 {
+        self.spooled
     }
 
     /// How many were given up so far: dead letters and drops.

@@ -25,7 +25,7 @@ pub enum Closing {
 
 impl Pipeline {
     /// Refuses new events, delivers what there is, flushes and closes the sinks. What is not delivered when `timeout`
-    /// has passed is dead-lettered. Called again, it answers the same; called meanwhile, it waits for at most its own
+    /// has passed stays in the spool, or is dead-lettered where there is none. Called again, it answers the same; called meanwhile, it waits for at most its own
     /// `timeout`, and then says how it stands.
     pub fn close(&self, timeout: Duration) -> Result<CloseReport, FromCallback> {
         if in_callback(self.store.id()) {
@@ -73,8 +73,11 @@ impl Pipeline {
         for sink in &self.sinks {
             sink.wait_until(drained, |state| state.phase != Phase::Running);
         }
-        // What a hung sink left in the store becomes dead letters with the rest.
-        self.store.collect_all();
+        // What a hung sink left in the store becomes dead letters with the rest, or stays in the spool with it.
+        match self.store.spool {
+            None => self.store.collect_all(),
+            Some(_) => self.store.collect_all_unread(),
+        }
         let reason = format!("not delivered within {} of closing", seconds(timeout));
         let is_closed = |state: &State| state.phase == Phase::Closed;
         for sink in self.sinks.iter().filter(|sink| !is_closed(&sink.lock())) {
@@ -83,6 +86,9 @@ impl Pipeline {
         for sink in &self.sinks {
             sink.wait_until(deadline, |state| state.phase != Phase::Running);
             sink.end(&reason);
+        }
+        if let Some(spool) = &self.store.spool {
+            spool.close();
         }
     }
 
@@ -129,14 +135,18 @@ impl SinkState {
         state.notify_settled(self);
     }
 
-    /// Dooms what waits and is unacknowledged; a call that is going on may still return in time.
+    /// Gives up what waits and is unacknowledged; a call that is going on may still return in time.
     fn give_up_waiting(&self, reason: &str) {
         let mut state = self.lock();
         if !state.delivery.is_idle() {
             tracing::error!(sink = self.settings.name, "{reason}");
         }
-        let reason = state.with_last_error(reason);
-        state.delivery.give_up_waiting(&reason);
+        if self.store.spool.is_some() {
+            state.delivery.leave_waiting();
+        } else {
+            let reason = state.with_last_error(reason);
+            state.delivery.give_up_waiting(&reason);
+        }
         state.notify_work(self);
     }
 
@@ -155,7 +165,11 @@ impl SinkState {
         } else if state.phase == Phase::Failed {
             reason = "the sink is failed".into();
         }
-        state.delivery.give_up(&reason, now);
+        if self.store.spool.is_some() {
+            state.delivery.leave(now);
+        } else {
+            state.delivery.give_up(&reason, now);
+        }
         self.abandon(&mut state, &reason, now);
         if state.phase != Phase::Closed {
             state.end(Phase::Closed, &reason);
@@ -167,15 +181,23 @@ impl SinkState {
             self.lock().delivery.retry_burial();
             self.bury_doomed();
         }
-        let lost = self.lock().delivery.lose_doomed();
-        let events = lost.iter().flat_map(|span| (span.start..span.end).map(|index| span.run.json(index)));
-        for event in events.clone().take(SHOWN) {
-            let event = self.secrets.mask(&String::from_utf8_lossy(event)).into_owned();
-            tracing::error!(sink = self.settings.name, "lost, since it cannot be dead-lettered: {event}");
+        let doomed = self.lock().delivery.take_doomed();
+        if self.store.spool.is_some() {
+            // Given up, but not kept as dead letters: a later process tries once more.
+            return self.lock().delivery.leave_pieces(doomed);
         }
-        let others = events.count().saturating_sub(SHOWN);
-        if others > 0 {
-            tracing::error!(sink = self.settings.name, "and {others} more events are lost");
+        let mut events = 0;
+        for span in doomed.iter().flat_map(|piece| &piece.spans) {
+            let Ok(body) = span.run.body() else { continue };
+            for index in (span.start..span.end).take(SHOWN.saturating_sub(events)) {
+                let event = self.secrets.mask(&String::from_utf8_lossy(body.json(index))).into_owned();
+                tracing::error!(sink = self.settings.name, "lost, since it cannot be dead-lettered: {event}");
+            }
+            events += span.len();
         }
+        if events > SHOWN {
+            tracing::error!(sink = self.settings.name, "and {} more events are lost", events - SHOWN);
+        }
+        self.lock().delivery.lose(&doomed);
     }
 }

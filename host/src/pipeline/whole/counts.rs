@@ -14,8 +14,10 @@ impl Pipeline {
             counts.retried += state.delivery.settled().1;
         }
         // Last: what has come to anything was accepted before.
-        counts.accepted = self.store.accepted();
-        let settled = counts.delivered + counts.dead_lettered + counts.dropped + counts.lost;
+        counts.recovered = self.recovered.total;
+        counts.accepted = self.store.accepted() + counts.recovered;
+        let settled =
+            counts.delivered + counts.dead_lettered + counts.dropped + counts.spooled + counts.lost;
         counts.in_flight = counts.in_flight.min(counts.accepted.saturating_sub(settled));
         counts.with_queued()
     }
@@ -28,14 +30,17 @@ impl Pipeline {
     pub(super) fn counts_of(&self, sink: &SinkState) -> Counts {
         let state = sink.lock();
         let (delivered, retried, dead_lettered, dropped) = state.delivery.settled();
+        let spooled = state.delivery.spooled();
         let in_flight = state.delivery.in_flight();
         // Under the lock: nothing is lost between the two.
         let lost = self.tally.lost_at(sink.index);
         drop(state);
         let rejected = self.tally.rejected();
-        let accepted = self.store.accepted();
+        let recovered = self.recovered.by_sink[sink.index];
         let counts = Counts {
-            accepted,
+            accepted: self.store.accepted() + recovered,
+            recovered,
+            spooled,
             delivered,
             retried,
             dead_lettered,

@@ -1,6 +1,7 @@
 //! The pipeline as a whole: a store, its sinks, and what can be asked of them.
 
 mod ask;
+mod backlog;
 mod close;
 mod counts;
 mod flush;
@@ -21,6 +22,7 @@ use super::store::Store;
 use super::supervisor::Watch;
 use crate::config::{BufferSettings, SinkSettings};
 
+use backlog::Recovered;
 use close::Closing;
 use record::Turnstile;
 
@@ -40,6 +42,7 @@ pub struct Pipeline {
     store: Arc<Store>,
     sinks: Vec<Arc<SinkState>>,
     tally: Arc<Tally>,
+    recovered: Recovered,
     buffer: BufferSettings,
     shutdown_timeout: Duration,
     /// With sinks that are written through.
@@ -53,9 +56,9 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Bytes that the store has in use.
+    /// Bytes of memory that the store has in use.
     pub fn used_bytes(&self) -> usize {
-        self.store.budget().used()
+        self.store.used_bytes()
     }
 
     /// How long a close may take by default.

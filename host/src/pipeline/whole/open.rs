@@ -7,23 +7,39 @@ use std::time::Duration;
 use audit_plugin_api::SinkError;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
+use super::backlog::{Recovered, hand_out, open_spool};
 use super::close::Closing;
 use super::record::Turnstile;
 use super::{Pipeline, SinkSetup};
 use crate::config::{BufferSettings, DeliverySettings, Secrets, SinkSettings};
+use crate::pipeline::budget::Budget;
 use crate::pipeline::counters::Tally;
 use crate::pipeline::dead_letters::DeadLetters;
-use crate::pipeline::error::OpenError;
+use crate::pipeline::error::{OpenError, SinkOpenError};
 use crate::pipeline::fanout::{Fanout, FanoutEvents};
+use crate::pipeline::pool::Pool;
 use crate::pipeline::run::MAX_SINKS;
 use crate::pipeline::sink_state::{Phase, SinkParts, SinkState, seconds};
-use crate::pipeline::store::Store;
+use crate::pipeline::spooled::Bodies;
+use crate::pipeline::store::{Patience, Store, StoreParts};
 use crate::pipeline::supervisor::{Watch, supervise};
 use crate::pipeline::worker::Worker;
+use crate::spool::{Disk, RealDisk};
 
 impl Pipeline {
     /// Opens every sink; if one cannot be opened, those that were are closed again.
     pub fn open(
+        setups: Vec<SinkSetup>,
+        buffer: BufferSettings,
+        delivery: DeliverySettings,
+        secrets: Secrets,
+    ) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(RealDisk), setups, buffer, delivery, secrets)
+    }
+
+    /// As [`Pipeline::open`], with a spool on this disk.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
         setups: Vec<SinkSetup>,
         buffer: BufferSettings,
         delivery: DeliverySettings,
@@ -36,13 +52,27 @@ impl Pipeline {
         let tally = Arc::new(Tally::new(setups.len()));
         let fanout = Arc::new(Fanout::default());
         let wakes = |settings: &SinkSettings| settings.use_worker && settings.batch_size == 1;
-        let store = Arc::new(Store::new(
-            buffer.capacity_bytes,
-            setups.len(),
-            setups.iter().any(|setup| wakes(&setup.settings)),
-            tally.clone(),
-            Box::new(FanoutEvents(fanout.clone())),
-        ));
+        let pool = Arc::new(Pool::new(buffer.capacity_bytes));
+        let memory = Arc::new(Budget::new(buffer.capacity_bytes));
+        let names = setups.iter().map(|setup| setup.settings.name.clone()).collect();
+        let bodies = Arc::new(Bodies::new(pool.clone(), memory.clone()));
+        let opened = match &buffer.spool {
+            None => None,
+            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone(), &fanout)?),
+        };
+        let recovered =
+            opened.as_ref().map(|opened| Recovered::count(&opened.backlog, setups.len())).unwrap_or_default();
+        let (spool, budget, backlog) = match opened {
+            Some(opened) => (Some(opened.room), opened.budget, Some(opened.backlog)),
+            None => (None, memory.clone(), None),
+        };
+        if spool.is_none() {
+            pool.prepare_chunks();
+        }
+        let wake_every_event = setups.iter().any(|setup| wakes(&setup.settings));
+        let sinks = setups.len();
+        let parts = StoreParts { sinks, wake_every_event, budget, memory, pool, spool, tally: tally.clone() };
+        let store = Arc::new(Store::new(parts, Box::new(FanoutEvents(fanout.clone()))));
         let dead_letters = Arc::new(DeadLetters::new(delivery.dead_letter_path.clone()));
         let (watch, woken) = Watch::new();
         let new_sink = |(index, SinkSetup { mut settings, factory }): (usize, SinkSetup)| {
@@ -69,6 +99,7 @@ impl Pipeline {
             store,
             sinks,
             tally,
+            recovered,
             buffer,
             shutdown_timeout: delivery.shutdown_timeout,
             turnstile: write_through.then(Turnstile::default),
@@ -90,12 +121,17 @@ impl Pipeline {
                 return Err(error);
             }
         }
+        if let Some(backlog) = backlog {
+            let patience = Patience::Progress(pipeline.buffer.block_timeout);
+            hand_out(&pipeline.store, &pipeline.tally, backlog, &bodies, patience);
+        }
         Ok(pipeline)
     }
 }
 
 fn refuse(settings: &SinkSettings, error: SinkError) -> OpenError {
-    OpenError { name: settings.name.clone(), class: settings.class.clone(), error: Box::new(error) }
+    let SinkSettings { name, class, .. } = settings.clone();
+    SinkOpenError { name, class, error: Box::new(error) }.into()
 }
 
 fn no_thread(error: &io::Error) -> SinkError {

@@ -9,7 +9,7 @@ use super::{BURIAL_PATIENCE, Pipeline, deadline_after};
 use crate::config::WhenFull;
 use crate::pipeline::error::RecordError;
 use crate::pipeline::sink_state::{Phase, SinkState, seconds};
-use crate::pipeline::store::{Patience, Record, Refused};
+use crate::pipeline::store::{Patience, Record, Refused, Store};
 use crate::pipeline::worker::in_callback;
 
 /// Lets one thread at a time record, where sinks are written through.
@@ -18,6 +18,9 @@ pub struct Turnstile {
     busy: Mutex<bool>,
     free: Condvar,
 }
+
+/// Which way an event goes into the store.
+type Into = fn(&Store, Record<'_>, Patience<'_>) -> Result<(), Refused>;
 
 struct Turn<'a>(&'a Turnstile);
 
@@ -51,37 +54,59 @@ impl Pipeline {
     /// Accepts an event or a canonical line; returns when it is accepted (with `use_worker = false`: delivered). One that
     /// is not accepted counts as rejected, unless the caller was told to stop while it waited.
     pub fn accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
-        let accepted = self.try_accept(record, patience);
+        self.accept_as(record, patience, Store::record)
+    }
+
+    /// As [`Pipeline::accept`], but what is to be on the disk first is not waited for: [`Pipeline::sync`] does that for
+    /// many events at once.
+    pub fn accept_unsynced(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
+        self.accept_as(record, patience, Store::record_unsynced)
+    }
+
+    /// Waits until what was accepted before is as durable as `[buffer]` says; that is at once where nothing has to be on
+    /// the disk first.
+    pub fn sync(&self, patience: Patience<'_>) -> Result<(), RecordError> {
+        self.store.sync(patience).map_err(|refused| self.refused(refused))
+    }
+
+    fn accept_as(&self, record: Record<'_>, patience: Patience<'_>, into: Into) -> Result<(), RecordError> {
+        let accepted = self.try_accept(record, patience, into);
         let was_stopped = matches!(patience, Patience::UntilStopped(_));
         match &accepted {
-            Ok(()) | Err(RecordError::Undelivered(_)) => {}
-            Err(RecordError::Full { .. }) if was_stopped => {}
+            Ok(()) | Err(RecordError::Undelivered(_) | RecordError::NotDurable(_)) => {}
+            Err(RecordError::Full { .. } | RecordError::Spool(_)) if was_stopped => {}
             Err(_) => self.tally.reject(),
         }
         accepted
     }
 
-    fn try_accept(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
+    fn try_accept(&self, record: Record<'_>, patience: Patience<'_>, into: Into) -> Result<(), RecordError> {
         let limit = self.buffer.max_event_bytes;
         if record.is_larger_than(limit) {
             return Err(RecordError::TooLarge { size: record.line_len(), limit });
         }
-        let refused = |refused| match refused {
-            Refused::Closed => RecordError::Closed,
-            Refused::Full => self.full(),
-        };
+        let record = || into(&self.store, record, patience).map_err(|refused| self.refused(refused));
         match &self.turnstile {
             // From a sink's own callback: waiting for that sink would never end, so it is delivered later.
             Some(turnstile) if !in_callback(self.store.id()) => {
                 let _turn = turnstile.pass(self.buffer.block_timeout).ok_or_else(|| self.full())?;
-                self.write_through(|| self.store.record(record, patience).map_err(refused))
+                self.write_through(record)
             }
-            _ => self.store.record(record, patience).map_err(refused),
+            _ => record(),
+        }
+    }
+
+    fn refused(&self, refused: Refused) -> RecordError {
+        match refused {
+            Refused::Closed => RecordError::Closed,
+            Refused::Full => self.full(),
+            Refused::Spool(reason) => RecordError::Spool(reason),
+            Refused::NotDurable(reason) => RecordError::NotDurable(reason),
         }
     }
 
     fn full(&self) -> RecordError {
-        let budget = self.store.budget();
+        let budget = &self.store.budget;
         RecordError::Full { used: budget.used(), capacity: budget.capacity() }
     }
 

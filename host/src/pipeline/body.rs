@@ -1,0 +1,61 @@
+//! The bytes of a run: canonical lines and an entry for each, made of frames.
+//!
+//! A body lives as long as somebody needs it. In memory that is until the run's last sink has settled its last event.
+//! With a spool it may go earlier, when memory is short, and be made once more from the frames on disk.
+
+use std::sync::Arc;
+
+use audit_plugin_api::RawEvent;
+
+use super::budget::Charge;
+use super::pool::Pool;
+
+/// Canonical lines and where each stands.
+#[derive(Debug)]
+pub struct Body {
+    lines: Vec<u8>,
+    entries: Vec<RawEvent>,
+    pool: Arc<Pool>,
+    /// Given back with it.
+    _charge: Charge,
+}
+
+impl Body {
+    /// Lines, each with its newline, an entry for each, and what they take from the budget.
+    pub fn new(lines: Vec<u8>, entries: Vec<RawEvent>, charge: Charge, pool: Arc<Pool>) -> Self {
+        Self { lines, entries, pool, _charge: charge }
+    }
+
+    /// Number of events.
+    pub fn len(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// The entries from `start` to `end`.
+    pub fn entries(&self, start: u32, end: u32) -> &[RawEvent] {
+        &self.entries[start as usize..end as usize]
+    }
+
+    /// The lines from `start` to `end`, and where in the body they begin.
+    pub fn lines(&self, start: u32, end: u32) -> (&[u8], u32) {
+        let entries = self.entries(start, end);
+        match (entries.first(), entries.last()) {
+            (Some(first), Some(last)) => {
+                (&self.lines[first.offset as usize..(last.offset + last.len) as usize + 1], first.offset)
+            }
+            _ => (&[], 0),
+        }
+    }
+
+    /// The canonical JSON of one event, without newline.
+    pub fn json(&self, index: u32) -> &[u8] {
+        let entry = &self.entries[index as usize];
+        &self.lines[entry.offset as usize..(entry.offset + entry.len) as usize]
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.pool.put_run(std::mem::take(&mut self.lines), std::mem::take(&mut self.entries));
+    }
+}

@@ -1,0 +1,121 @@
+//! The spool as the store uses it: where chunks come from, and what has to be on the disk first.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use super::backoff::LONGEST;
+use super::budget::{Budget, Taken};
+use super::fanout::Fanout;
+use super::spooled::Bodies;
+use super::store::{Patience, Record, Refused};
+use crate::config::{DiskFor, Durability, SpoolSettings};
+use crate::spool::{Bound, ChunkWriter, LeaseError, Spool};
+
+/// How often somebody who waits for the disk looks whether he was told to stop.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The spool, and what the store knows of it.
+pub struct SpoolRoom {
+    spool: Arc<Spool>,
+    bodies: Arc<Bodies>,
+    durability: Durability,
+    disk_for: DiskFor,
+    /// How long a caller waits for the disk.
+    patience: Duration,
+}
+
+impl SpoolRoom {
+    /// This spool, used as the settings say. A caller waits for the disk for at most `patience`.
+    pub fn new(spool: Arc<Spool>, bodies: Arc<Bodies>, settings: &SpoolSettings, patience: Duration) -> Self {
+        Self {
+            spool,
+            bodies,
+            durability: settings.durability,
+            disk_for: settings.disk_for.clone(),
+            patience: patience.min(LONGEST),
+        }
+    }
+
+    /// Whether the spool has to keep copies of what is not on the disk yet.
+    pub fn wants_copies(settings: &SpoolSettings) -> bool {
+        settings.durability == Durability::Disk || !settings.disk_for.is_empty()
+    }
+
+    /// Makes bodies of what is in it.
+    pub fn bodies(&self) -> &Arc<Bodies> {
+        &self.bodies
+    }
+
+    /// A chunk with room for a frame of this length.
+    pub fn lease(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
+        self.spool.lease(frame_len)
+    }
+
+    /// Whether anything has to be on the disk before `record` returns.
+    pub fn is_ever_durable_first(&self) -> bool {
+        self.durability == Durability::Disk || !self.disk_for.is_empty()
+    }
+
+    /// Whether this has to be on the disk before `record` returns.
+    pub fn is_durable_first(&self, record: Record<'_>) -> bool {
+        match self.durability {
+            Durability::Disk => true,
+            Durability::Process if self.disk_for.is_empty() => false,
+            Durability::Process => {
+                let (action, flags) = record.action_and_flags();
+                self.disk_for.covers(action, flags)
+            }
+        }
+    }
+
+    /// Waits until everything recorded before is on the disk.
+    pub fn sync(&self, patience: Patience<'_>) -> Result<(), Refused> {
+        let begun = Instant::now();
+        loop {
+            let until = match patience {
+                Patience::None | Patience::Progress(_) => begun + self.patience,
+                Patience::UntilStopped(_) => Instant::now() + LOOK_AGAIN,
+            };
+            let Err(error) = self.spool.wait_durable(until) else { return Ok(()) };
+            match patience {
+                Patience::UntilStopped(stop) if !stop.load(Ordering::Relaxed) => {}
+                _ => return Err(Refused::NotDurable(error.to_string())),
+            }
+        }
+    }
+
+    /// Gives back what is done, and keeps the rest for a later process.
+    pub fn close(&self) {
+        self.spool.close();
+    }
+}
+
+/// Bounds the spool's space by a budget, and has the workers look when it becomes half full.
+pub struct SpoolBound {
+    budget: Arc<Budget>,
+    fanout: Weak<Fanout>,
+}
+
+impl SpoolBound {
+    /// Bounded by this budget.
+    pub fn new(budget: Arc<Budget>, fanout: &Arc<Fanout>) -> Self {
+        Self { budget, fanout: Arc::downgrade(fanout) }
+    }
+}
+
+impl Bound for SpoolBound {
+    fn take(&self, bytes: usize) -> bool {
+        let taken = self.budget.take(bytes);
+        if taken == Taken::HalfFull
+            && let Some(fanout) = self.fanout.upgrade()
+        {
+            fanout.wake();
+        }
+        taken != Taken::No
+    }
+
+    fn give(&self, bytes: usize) {
+        self.budget.give(bytes);
+    }
+}

@@ -1,0 +1,172 @@
+//! Runs whose frames are in the spool: their bodies need not stay in memory.
+//!
+//! While there is room, a body stays until its run is settled. When half of `capacity_bytes` is taken, the bodies that
+//! were made first go; whoever needs one later reads the frames again. So a sink that is behind costs disk, not memory.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use audit_plugin_api::flags;
+
+use super::body::Body;
+use super::budget::{Budget, Charge};
+use super::pool::Pool;
+use super::run::Run;
+use super::store::ENTRY_BYTES;
+use crate::event::frame;
+use crate::spool;
+
+/// Frames of one chunk of the spool.
+#[derive(Clone)]
+pub struct Stretch {
+    /// The chunk.
+    pub chunk: Arc<spool::Chunk>,
+    /// Where they begin among its frames.
+    pub from: u32,
+    /// Where they end.
+    pub to: u32,
+    /// How many they are.
+    pub events: u32,
+}
+
+/// Where the spool has the events of a run.
+pub struct Source {
+    stretches: Vec<Stretch>,
+    /// For each sink, up to which of the events it may have had them from an earlier process. Empty for events that this
+    /// process recorded.
+    doubtful_to: Box<[u32]>,
+    bodies: Arc<Bodies>,
+}
+
+impl Source {
+    /// Of events that this process recorded.
+    pub fn new(stretches: Vec<Stretch>, bodies: Arc<Bodies>) -> Self {
+        Self { stretches, doubtful_to: Box::default(), bodies }
+    }
+
+    /// Of events that an earlier process left; for each sink, up to which of them it may have had already.
+    pub fn left_behind(stretches: Vec<Stretch>, doubtful_to: Box<[u32]>, bodies: Arc<Bodies>) -> Self {
+        Self { stretches, doubtful_to, bodies }
+    }
+
+    /// Up to which of the events this sink may have had them from an earlier process.
+    pub fn doubtful_to(&self, sink: usize) -> u32 {
+        self.doubtful_to.get(sink).copied().unwrap_or(0)
+    }
+
+    /// Reads the lines of all its events; so many they must be.
+    pub fn read(&self, events: u32) -> io::Result<Arc<Body>> {
+        let replayed = if self.doubtful_to.is_empty() { 0 } else { flags::REPLAYED };
+        self.bodies.make(&self.stretches, events, replayed).map(Arc::new)
+    }
+
+    /// The run has its body in memory now.
+    pub fn note_body(&self, run: &Arc<Run>) {
+        self.bodies.keep(run);
+    }
+
+    /// Notes in the spool that this sink may have the events up to this one from now on.
+    pub fn note_offered(&self, sink: usize, end: u32) {
+        let mut start = 0;
+        for stretch in self.stretches.iter().take_while(|_| start < end) {
+            start += stretch.events;
+            stretch.chunk.set_offered(sink, stretch.to);
+        }
+    }
+
+    /// Notes in the spool that this sink has settled the events up to this one, for good.
+    pub fn note_done(&self, sink: usize, end: u32) -> io::Result<()> {
+        let mut start = 0;
+        for stretch in &self.stretches {
+            let count = (end - start).min(stretch.events);
+            if count < stretch.events {
+                let offset = stretch.chunk.read(stretch.from, stretch.to, |frames| offset_of(frames, count))?;
+                stretch.chunk.set_done(sink, stretch.from + offset);
+                return Ok(());
+            }
+            stretch.chunk.set_done(sink, stretch.to);
+            start += count;
+        }
+        Ok(())
+    }
+}
+
+/// Where the frame of this number begins.
+fn offset_of(frames: &[u8], number: u32) -> u32 {
+    let mut offset = 0;
+    for _ in 0..number {
+        offset += frame::frame_total(&frames[offset..]).unwrap_or(0);
+    }
+    offset as u32
+}
+
+/// Makes bodies from the spool, and keeps those in memory that were made last.
+pub struct Bodies {
+    pool: Arc<Pool>,
+    memory: Arc<Budget>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    runs: VecDeque<Weak<Run>>,
+    /// Once there are so many, those that are gone are taken out.
+    tidy_at: usize,
+}
+
+const TIDY_AT: usize = 256;
+
+impl Bodies {
+    /// Bodies that together take about half of this budget, beside what is in use.
+    pub fn new(pool: Arc<Pool>, memory: Arc<Budget>) -> Self {
+        Self { pool, memory, kept: Mutex::default() }
+    }
+
+    /// Makes the body of these frames: so many events.
+    pub fn make(&self, stretches: &[Stretch], events: u32, replayed: u32) -> io::Result<Body> {
+        let frames: usize = stretches.iter().map(|stretch| (stretch.to - stretch.from) as usize).sum();
+        let (mut lines, mut entries) = self.pool.run(frames + frames / 2, events as usize);
+        for stretch in stretches {
+            stretch.chunk.read(stretch.from, stretch.to, |frames| {
+                frame::write_lines(frames, &mut lines, &mut entries);
+            })?;
+        }
+        if entries.len() != events as usize {
+            let found = entries.len();
+            self.pool.put_run(lines, entries);
+            let text = format!("the spool has {found} of {events} events there");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        entries.iter_mut().for_each(|entry| entry.flags |= replayed);
+        let bytes = lines.len() + entries.len() * ENTRY_BYTES;
+        self.memory.force(bytes);
+        let charge = Charge::of(&self.memory, bytes);
+        Ok(Body::new(lines, entries, charge, self.pool.clone()))
+    }
+
+    /// Notes that this run has its body in memory; lets go of others where memory is short.
+    pub fn keep(&self, run: &Arc<Run>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.runs.push_back(Arc::downgrade(run));
+        let mut surplus = Vec::new();
+        let mut used = self.memory.used();
+        while used > self.memory.capacity() / 2
+            && kept.runs.len() > 1
+            && let Some(run) = kept.runs.pop_front()
+        {
+            if let Some(run) = run.upgrade() {
+                run.let_go();
+                surplus.push(run);
+            }
+            used = self.memory.used();
+        }
+        if kept.runs.len() > kept.tidy_at.max(TIDY_AT) {
+            kept.runs.retain(|run| run.strong_count() > 0);
+            kept.tidy_at = kept.runs.len() * 2;
+        }
+        // A run that is dropped here may be the last of it: not under the lock.
+        drop(kept);
+        drop(surplus);
+    }
+}

@@ -1,0 +1,181 @@
+//! What an earlier process left in the spool: delivered first, and damage made known.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use audit_plugin_api::{Action, Metadata, PermissionAuditEvent, Timestamp, flags};
+
+use crate::config::{BufferSettings, SpoolSettings};
+use crate::event::{IdGenerator, write_line};
+use crate::pipeline::budget::Budget;
+use crate::pipeline::counters::Tally;
+use crate::pipeline::fanout::Fanout;
+use crate::pipeline::spool_room::{SpoolBound, SpoolRoom};
+use crate::pipeline::spooled::{Bodies, Source, Stretch};
+use crate::pipeline::store::{BacklogRun, Patience, Record, Store};
+use crate::spool::{Backlog, BacklogPart, Disk, Gap, Spool, SpoolError, SpoolOptions, segment_bytes};
+
+/// Bytes of frames that make about as many bytes of lines as a run has.
+const RUN_FRAME_BYTES: u32 = 160 << 10;
+/// Region of a thread in the spool.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// How much was found in the spool at start.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Each event once.
+    pub total: u64,
+    /// What each sink is to get of it.
+    pub by_sink: Vec<u64>,
+}
+
+/// A spool that was opened, and what an earlier process left in it.
+pub struct OpenedSpool {
+    pub room: SpoolRoom,
+    pub budget: Arc<Budget>,
+    pub backlog: Backlog,
+}
+
+/// Opens the spool, and reads what an earlier process left in it.
+pub fn open_spool(
+    disk: Arc<dyn Disk>,
+    settings: &SpoolSettings,
+    buffer: &BufferSettings,
+    sinks: Vec<String>,
+    bodies: Arc<Bodies>,
+    fanout: &Arc<Fanout>,
+) -> Result<OpenedSpool, SpoolError> {
+    // Space is taken in whole segments, so that what has room by the budget has a segment.
+    let segment = segment_bytes(settings.max_bytes, buffer.max_event_bytes) as u64;
+    let capacity = settings.max_bytes / segment * segment;
+    let budget = Arc::new(Budget::new(usize::try_from(capacity).unwrap_or(usize::MAX)));
+    let options = SpoolOptions {
+        dir: settings.dir.clone(),
+        max_bytes: settings.max_bytes,
+        max_event_bytes: buffer.max_event_bytes,
+        chunk_bytes: CHUNK_BYTES,
+        shadow: SpoolRoom::wants_copies(settings),
+        sinks,
+    };
+    let bound = Arc::new(SpoolBound::new(budget.clone(), fanout));
+    let (spool, backlog) = Spool::open(disk, options, bound)?;
+    let room = SpoolRoom::new(spool, bodies, settings, buffer.block_timeout);
+    Ok(OpenedSpool { room, budget, backlog })
+}
+
+impl Recovered {
+    /// Counts a backlog, for this many sinks.
+    pub fn count(backlog: &Backlog, sinks: usize) -> Self {
+        let lost: u64 = backlog.gaps.iter().map(|gap| gap.count).sum();
+        let mut recovered = Self { total: lost, by_sink: vec![lost; sinks] };
+        for part in backlog.parts.iter().filter(|part| part.owed != 0) {
+            recovered.total += u64::from(part.events);
+            for (sink, count) in recovered.by_sink.iter_mut().enumerate() {
+                *count += if part.owed & 1 << sink == 0 { 0 } else { u64::from(part.events) };
+            }
+        }
+        recovered
+    }
+}
+
+/// Hands out what an earlier process left, and makes known what is damaged.
+pub fn hand_out(store: &Store, tally: &Tally, backlog: Backlog, bodies: &Arc<Bodies>, patience: Patience<'_>) {
+    for (sink, events) in &backlog.unowed {
+        tracing::warn!(
+            sink,
+            events,
+            "the spool holds events for a sink that is configured no more; they stay there: `audit-host spool drain` \
+             delivers them elsewhere"
+        );
+    }
+    let events: u64 = backlog.parts.iter().map(|part| u64::from(part.events)).sum();
+    if events > 0 {
+        let doubtful: u64 = backlog.parts.iter().map(most_offered).sum();
+        tracing::info!(
+            events,
+            possible_duplicates = doubtful,
+            "events of an earlier process are delivered first; so many of them may have been delivered already"
+        );
+    }
+    store.hand_out_backlog(runs(backlog.parts, bodies));
+    for gap in &backlog.gaps {
+        report(store, tally, gap, patience);
+    }
+}
+
+fn most_offered(part: &BacklogPart) -> u64 {
+    part.offered.iter().copied().max().map_or(0, u64::from)
+}
+
+/// Parts that are owed to the same sinks, put together to runs.
+fn runs(parts: Vec<BacklogPart>, bodies: &Arc<Bodies>) -> Vec<BacklogRun> {
+    let mut runs = Vec::new();
+    let mut current: Vec<BacklogPart> = Vec::new();
+    let mut bytes = 0;
+    let oldest = Instant::now();
+    for part in parts.into_iter().filter(|part| part.owed != 0) {
+        let len = part.to - part.from;
+        if current.first().is_some_and(|first| first.owed != part.owed || bytes + len > RUN_FRAME_BYTES) {
+            runs.extend(run(std::mem::take(&mut current), oldest, bodies));
+            bytes = 0;
+        }
+        bytes += len;
+        current.push(part);
+    }
+    runs.extend(run(current, oldest, bodies));
+    runs
+}
+
+fn run(parts: Vec<BacklogPart>, oldest: Instant, bodies: &Arc<Bodies>) -> Option<BacklogRun> {
+    let first = parts.first()?;
+    let owed = first.owed;
+    let mut doubtful_to = vec![0; first.offered.len()];
+    let mut len = 0;
+    let mut stretches = Vec::with_capacity(parts.len());
+    for part in parts {
+        for (doubtful_to, offered) in doubtful_to.iter_mut().zip(&part.offered) {
+            *doubtful_to = if *offered > 0 { len + offered } else { *doubtful_to };
+        }
+        len += part.events;
+        stretches.push(Stretch { chunk: part.chunk, from: part.from, to: part.to, events: part.events });
+    }
+    let source = Source::left_behind(stretches, doubtful_to.into(), bodies.clone());
+    Some(BacklogRun { len, source, owed, oldest })
+}
+
+/// Counts what a gap lost, and writes it into the audit stream as an event of its own.
+fn report(store: &Store, tally: &Tally, gap: &Gap, patience: Patience<'_>) {
+    tally.lose_in_spool(gap.count);
+    tracing::error!(
+        count = gap.count,
+        first_sequence = gap.first_sequence,
+        last_sequence = gap.last_sequence,
+        "the spool is damaged, and events in it are lost: {}",
+        gap.reason
+    );
+    let recorded = gap_event(gap).and_then(|event| {
+        let timestamp = Timestamp::now();
+        let mut line = Vec::new();
+        let mut entry = write_line(&event, 0, IdGenerator::new().next(timestamp), timestamp, &mut line);
+        entry.flags |= flags::GAP;
+        line.pop();
+        store.record(Record::Line(&line, &entry), patience).map_err(|refused| format!("{refused:?}"))
+    });
+    // Only then, so that it is not reported again.
+    let healed = recorded.and_then(|()| gap.heal().map_err(|error| error.to_string()));
+    if let Err(error) = healed {
+        tracing::error!("the gap in the spool will be reported once more: {error}");
+    }
+}
+
+fn gap_event(gap: &Gap) -> Result<PermissionAuditEvent, String> {
+    let metadata = serde_json::json!({ "audit_host": {
+        "kind": "gap",
+        "first_sequence": gap.first_sequence,
+        "last_sequence": gap.last_sequence,
+        "count": gap.count,
+        "reason": gap.reason,
+    } });
+    let metadata = Metadata::from_json(metadata.to_string()).map_err(|error| error.to_string())?;
+    Ok(PermissionAuditEvent::new(Action::Mutation, true).manager("audit_host").metadata(metadata))
+}

@@ -1,0 +1,141 @@
+//! The crash-safe buffer, as whoever runs the program sees it.
+
+use std::fs::File;
+
+use audit_tests::{Dir, set_mode};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{EVENT, FILE, PRINT};
+
+/// A folder in which `run` writes to a file, with these lines under `[buffer]`.
+fn spool_dir(buffer: &str) -> Dir {
+    Dir::with(&format!("{FILE}[buffer]\nspool_dir = \"spool\"\n{buffer}"))
+}
+
+#[test]
+fn a_sink_that_is_not_durable_is_refused_with_durability_disk_only() {
+    let spool = "[buffer]\nspool_dir = \"spool\"\n";
+    let dir = Dir::with(&format!("{PRINT}{spool}durability = \"disk\"\n"));
+    for command in ["run", "check"] {
+        let ran = dir.audit_host(&[command]).input(EVENT).run();
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{command}: {ran:?}");
+        for text in
+            ["audit.toml:3:", "`print.PrintAuditLogger`", "durability = \"process\"", "file.FileAuditLogger"]
+        {
+            assert!(ran.stderr.contains(text), "{command}: no {text:?} in {}", ran.stderr);
+        }
+    }
+    for buffer in ["durability = \"process\"\n", "disk_for = [\"denied\"]\n"] {
+        dir.write("audit.toml", format!("{PRINT}{spool}{buffer}"));
+        let ran = dir.audit_host(&["check"]).run();
+        assert_eq!(ran.status, 0, "{buffer}: {ran:?}");
+    }
+    assert_eq!(spool_dir("durability = \"disk\"\n").audit_host(&["check"]).run().status, 0);
+}
+
+#[test]
+fn disk_for_beside_durability_disk_is_said_to_have_no_effect() {
+    let dir = spool_dir("durability = \"disk\"\ndisk_for = [\"denied\"]\n");
+    let ran = dir.audit_host(&["check"]).run();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stderr.contains("`disk_for` has no effect"), "{ran:?}");
+    let ran = spool_dir("disk_for = [\"denied\"]\n").audit_host(&["check"]).run();
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_check_says_what_becomes_of_the_spool_and_makes_nothing() {
+    let dir = spool_dir("");
+    let check = || dir.audit_host(&["check", "--format", "json"]).run().json()["spool"].clone();
+    let spool = check();
+    assert_eq!(spool["place"], "to_be_made");
+    assert!(
+        spool["dir"].as_str().is_some_and(|path| path.starts_with('/') && path.ends_with("/spool")),
+        "{spool}"
+    );
+    assert!(!dir.path("spool").exists());
+    std::fs::create_dir(dir.path("spool")).expect("a folder");
+    set_mode(&dir.path("spool"), 0o700);
+    assert_eq!(check()["place"], "usable");
+    let ran = dir.audit_host(&["check", "--probe"]).run();
+    assert!(ran.stdout.contains("/spool is there, and can be used"), "{ran:?}");
+    assert_eq!(std::fs::read_dir(dir.path("spool")).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_check_refuses_a_spool_that_others_may_write() {
+    let dir = spool_dir("");
+    std::fs::create_dir(dir.path("spool")).expect("a folder");
+    set_mode(&dir.path("spool"), 0o703);
+    let ran = dir.audit_host(&["check"]).run();
+    assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("(spool_dir)") && ran.stderr.contains("chmod o-w"), "{ran:?}");
+}
+
+#[test]
+fn the_summary_counts_what_the_spool_keeps_and_kept() {
+    let dir = spool_dir("");
+    let ran = dir.audit_host(&["run"]).input(EVENT).run();
+    assert_eq!(
+        ran.summary(),
+        "audit-host: accepted=1 delivered=1 retried=0 dead_lettered=0 dropped=0 rejected=0 lost=0 spooled=0 recovered=0"
+    );
+    let ran = dir.audit_host(&["run", "--summary", "json"]).input(EVENT).run();
+    let summary: serde_json::Value = serde_json::from_str(ran.summary()).expect("JSON");
+    assert_eq!((&summary["spooled"], &summary["recovered"]), (&0.into(), &0.into()));
+}
+
+/// A folder in the spool that belongs to this process as long as the file is open.
+fn folder_of_the_living(dir: &Dir) -> File {
+    let folder = dir.path("spool/0193f000-0000-7000-8000-000000000001");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    set_mode(&dir.path("spool"), 0o700);
+    std::fs::write(folder.join("lock"), std::process::id().to_string()).expect("written");
+    let lock = File::open(folder.join("lock")).expect("there");
+    flock(&lock, FlockOperation::LockExclusive).expect("locked");
+    lock
+}
+
+#[test]
+fn a_drain_leaves_a_living_process_alone_and_names_it() {
+    let dir = spool_dir("");
+    dir.write("to.toml", FILE.replace("out.ndjson", "drained.ndjson"));
+    let lock = folder_of_the_living(&dir);
+    let drain = || dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    let ran = drain();
+    assert_eq!(ran.status, 2, "{ran:?}");
+    let owner = format!("process {}, which is alive", std::process::id());
+    assert!(ran.stderr.contains(&owner) && ran.stderr.contains("nothing was sent"), "{ran:?}");
+    assert!(!dir.path("drained.ndjson").exists());
+    std::fs::create_dir(dir.path("spool/0193f000-0000-7000-8000-000000000000")).expect("a folder");
+    let ran = drain();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stderr.contains(&format!("what belongs to {owner}")), "{ran:?}");
+    assert!(ran.summary().ends_with(" lost=0 spooled=0 recovered=0"), "{ran:?}");
+    drop(lock);
+}
+
+#[test]
+fn a_drain_needs_a_spool_and_a_sink() {
+    let dir = crate::file_dir();
+    dir.write("to.toml", "[buffer]\n");
+    let drain = || dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    for expected in
+        ["audit.toml has no spool: its [buffer] names no `spool_dir`", "to.toml configures no audit logger"]
+    {
+        let ran = drain();
+        assert_eq!(ran.status, 2, "{ran:?}");
+        assert!(ran.stderr.contains(expected), "no {expected:?} in {ran:?}");
+        dir.write("audit.toml", format!("{FILE}[buffer]\nspool_dir = \"spool\"\n"));
+    }
+    assert!(!dir.path("spool").exists());
+}
+
+#[test]
+fn a_spool_of_durability_disk_is_not_drained_into_a_sink_that_is_not_durable() {
+    let dir = spool_dir("durability = \"disk\"\n");
+    dir.write("to.toml", PRINT);
+    let ran = dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("to.toml:3:") && ran.stderr.contains("print.PrintAuditLogger"), "{ran:?}");
+}
