@@ -29,6 +29,12 @@ impl SinkMap {
         Self { names, standing, sinks: today.len() }
     }
 
+    /// Every sink of today stands for every slot.
+    pub fn all(names: Vec<String>, sinks: usize) -> Self {
+        let standing = vec![(1 << sinks) - 1; names.len()];
+        Self { names, standing, sinks }
+    }
+
     /// The slots that this sink stands for.
     pub fn slots_of(&self, sink: usize) -> impl Iterator<Item = usize> {
         self.standing.iter().enumerate().filter(move |(_, bits)| *bits & 1 << sink != 0).map(|(slot, _)| slot)

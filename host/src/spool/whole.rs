@@ -13,7 +13,7 @@ use super::format::{MOST_HEADER_BYTES, MOST_SINKS, SegmentHeader, chunk_header_l
 use super::group_commit::{GroupCommit, sync_all};
 use super::housekeeper::{self, Jobs, Reuse};
 use super::leasing::Leasing;
-use super::recover::recover;
+use super::recover::{Heirs, recover};
 use super::sink_map::SinkMap;
 use super::stock::{Bound, Stock};
 use super::writer::ChunkWriter;
@@ -35,6 +35,8 @@ pub struct SpoolOptions {
     pub shadow: bool,
     /// The sinks, at most 31.
     pub sinks: Vec<String>,
+    /// Whether each of them gets everything that was left, whatever sinks it was for.
+    pub heirs_of_all: bool,
 }
 
 /// Bytes of a segment of a spool of so many bytes: a sixteenth, but at least what an event of `max_event_bytes` needs.
@@ -87,7 +89,8 @@ impl Spool {
             options.shadow,
         ));
         let jobs = Arc::new(Jobs::default());
-        let recovered = recover(&disk, dir, &options.sinks, &jobs, &stock)
+        let heirs = Heirs { sinks: &options.sinks, all: options.heirs_of_all };
+        let recovered = recover(&disk, dir, &heirs, &jobs, &stock)
             .map_err(failed("reading the folder", dir))?;
         let map = Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks));
         let leasing = Arc::new(Leasing::new(
