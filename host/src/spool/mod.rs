@@ -37,12 +37,16 @@ mod housekeeper;
 mod leasing;
 mod lock;
 mod mapped;
+#[cfg(test)]
+pub(crate) mod memory_disk;
 mod real_disk;
 mod recover;
 mod scan;
 mod segment;
 mod sink_map;
 mod stock;
+#[cfg(test)]
+mod tests;
 mod whole;
 mod writer;
 

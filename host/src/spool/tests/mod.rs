@@ -1,0 +1,4 @@
+//! The spool on a disk in memory that fails, tears and forgets.
+
+mod normal;
+mod stage;
