@@ -89,7 +89,8 @@ impl Chunk {
 
     /// A chunk that an earlier process left.
     pub(super) fn found(found: Found, segment: Arc<Segment>, map: Arc<SinkMap>) -> Self {
-        let Found { number, region_len, at, header_len, len, slots, skips } = found;
+        let Found { number, region_len, at, header_len, len, mut slots, skips } = found;
+        slots.iter_mut().for_each(|slot| slot.done = behind_skip(&skips, slot.done));
         let sinks = (0..map.sinks)
             .map(|sink| {
                 let own = || map.slots_of(sink).filter_map(|slot| slots.get(slot));
@@ -148,7 +149,7 @@ impl Chunk {
     }
 
     fn set(&self, mark: Mark, sink: usize, to: u32) {
-        let to = self.skips.iter().find(|(from, end)| (from..end).contains(&&to)).map_or(to, |(_, end)| *end);
+        let to = behind_skip(&self.skips, to);
         let mut place = self.lock();
         let Some(progress) = place.sinks.get_mut(sink) else { return };
         let value = progress.get_mut(mark);
@@ -210,11 +211,6 @@ impl Chunk {
     /// Whether nothing more is written.
     pub(super) fn is_sealed(&self) -> bool {
         self.lock().state != State::Written
-    }
-
-    /// Counts it as done, whatever it holds: there is another copy.
-    pub(super) fn disown(&self) {
-        self.finish(&mut self.lock());
     }
 
     /// Lets go of its mapping, if that is in this segment.
@@ -314,6 +310,11 @@ impl Progress {
             Mark::Done => &mut self.done,
         }
     }
+}
+
+/// The end of the stretches without events that this offset is in, or the offset.
+fn behind_skip(skips: &[(u32, u32)], to: u32) -> u32 {
+    skips.iter().fold(to, |to, (from, end)| if (*from..*end).contains(&to) { *end } else { to })
 }
 
 /// Whether these bytes are whole frames, none of them a hole.

@@ -111,7 +111,11 @@ impl SegmentHeader {
             return HeaderRead::Newer(version);
         }
         match serde_json::from_slice::<Vec<String>>(&bytes[48..48 + table_len]) {
-            Ok(sinks) if len == round_up(FIXED_LEN + table_len) && sinks.len() <= MOST_SINKS => {
+            Ok(sinks)
+                if (round_up(FIXED_LEN + table_len)..=MOST_HEADER_BYTES).contains(&len)
+                    && len.is_multiple_of(PAGE)
+                    && sinks.len() <= MOST_SINKS =>
+            {
                 HeaderRead::Live(Self {
                     len,
                     segment_bytes: u64_at(bytes, 16),

@@ -25,7 +25,7 @@ impl Gap {
     /// Damage of this segment, which is held from now on.
     pub(super) fn new(damage: Damage, segment: &Arc<Segment>) -> Self {
         segment.hold();
-        let Damage { first_sequence, last_sequence, count, reason, repairs } = damage;
+        let Damage { first_sequence, last_sequence, count, reason, repairs, .. } = damage;
         let reason = format!("{}: {reason}", segment.path().display());
         Self { first_sequence, last_sequence, count, reason, segment: segment.clone(), repairs }
     }

@@ -88,7 +88,7 @@ impl Carver {
 /// What keeps the memory of a track.
 enum Keep {
     Mapping(#[allow(dead_code)] Mapping),
-    Heap(Box<[AtomicU64]>),
+    Heap(#[allow(dead_code)] Box<[AtomicU64]>),
 }
 
 /// A stretch of memory that is readable as far as it is filled.

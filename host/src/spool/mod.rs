@@ -42,6 +42,7 @@ pub(crate) mod memory_disk;
 mod real_disk;
 mod recover;
 mod scan;
+mod scan_chunk;
 mod segment;
 mod sink_map;
 mod stock;

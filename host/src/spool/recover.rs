@@ -12,7 +12,8 @@ use super::folder::{Folder, folders_in, remove_unfinished};
 use super::format::segment_number;
 use super::gap::Gap;
 use super::housekeeper::Jobs;
-use super::scan::{Damage, Scanned, ScannedChunk, SegmentRead, scan_segment};
+use super::scan::{Damage, Scanned, SegmentRead, scan_segment};
+use super::scan_chunk::ScannedChunk;
 use super::segment::Segment;
 use super::sink_map::SinkMap;
 use super::stock::Stock;
@@ -53,7 +54,7 @@ pub fn recover(
                 continue;
             }
         };
-        match read_folder(&folder, heirs.sinks.len()) {
+        match read_folder(&folder) {
             Ok(segments) => {
                 take_over(&folder, segments, heirs, jobs, stock, &mut recovered.backlog);
                 if folder.is_empty() {
@@ -80,12 +81,12 @@ struct ReadSegment {
     scanned: Option<Scanned>,
 }
 
-fn read_folder(folder: &Folder, sinks: usize) -> io::Result<Vec<ReadSegment>> {
+fn read_folder(folder: &Folder) -> io::Result<Vec<ReadSegment>> {
     let mut segments = Vec::new();
     for name in folder.disk().list(folder.path())? {
-        let Some(number) = segment_number(&name) else { continue };
+        let Some(named) = segment_number(&name) else { continue };
         let bytes = read_file(&**folder.disk(), &folder.path().join(&name))?;
-        let scanned = match scan_segment(&bytes, number, sinks) {
+        let scanned = match scan_segment(&bytes, named) {
             SegmentRead::Free => None,
             SegmentRead::Holds(scanned) => Some(scanned),
             SegmentRead::Newer(version) => {
@@ -100,6 +101,7 @@ fn read_folder(folder: &Folder, sinks: usize) -> io::Result<Vec<ReadSegment>> {
         if scanned.as_ref().is_some_and(is_damaged) {
             keep_copy(folder, &name, &bytes);
         }
+        let number = scanned.as_ref().map_or(named, |scanned| scanned.number);
         segments.push(ReadSegment { name, number, bytes: bytes.len() as u64, scanned });
     }
     segments.sort_by_key(|segment| segment.number);
@@ -154,15 +156,14 @@ fn take_over(
         stock.note_found(bytes);
         let segment = Arc::new(Segment::found(number, bytes, folder.clone(), name, jobs.clone()));
         if let Some(scanned) = scanned {
-            let names = scanned.sinks.unwrap_or_else(|| heirs.sinks.to_vec());
             let map = Arc::new(if heirs.all {
-                SinkMap::all(names, heirs.sinks.len())
+                SinkMap::all(scanned.sinks, heirs.sinks.len())
             } else {
-                SinkMap::new(names, heirs.sinks)
+                SinkMap::new(scanned.sinks, heirs.sinks)
             });
             note_damage(scanned.damage, &segment, backlog);
             for chunk in scanned.chunks {
-                if copies.get(&chunk.number) == Some(&(index, chunk.at)) {
+                if chunk.number == 0 || copies.get(&chunk.number) == Some(&(index, chunk.at)) {
                     take_over_chunk(chunk, &segment, &map, backlog);
                 }
             }
@@ -171,14 +172,14 @@ fn take_over(
     }
 }
 
-/// Where the chunk of each number is that counts: a chunk that was moved is there twice.
+/// Where the chunk of each number is that counts: one that was moved may be there twice, and the copy may be unfinished.
 fn latest_copies(segments: &[ReadSegment]) -> HashMap<u64, (usize, u64)> {
-    let mut latest: HashMap<u64, (usize, u64, u32)> = HashMap::new();
+    let mut latest: HashMap<u64, (usize, u64, usize)> = HashMap::new();
     for (index, segment) in segments.iter().enumerate() {
         for chunk in segment.scanned.iter().flat_map(|scanned| &scanned.chunks) {
-            let this = (index, chunk.at, chunk.len);
+            let this = (index, chunk.at, chunk.events.len());
             let counts = latest.entry(chunk.number).or_insert(this);
-            if chunk.len >= counts.2 {
+            if this.2 >= counts.2 {
                 *counts = this;
             }
         }
@@ -186,24 +187,31 @@ fn latest_copies(segments: &[ReadSegment]) -> HashMap<u64, (usize, u64)> {
     latest.into_iter().map(|(number, (index, at, _))| (number, (index, at))).collect()
 }
 
+/// What is lost becomes a gap; what only has to be written anew is written anew.
 fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, backlog: &mut Backlog) {
     for damage in damage {
-        if damage.count > 0 || !damage.repairs.is_empty() {
+        if damage.is_loss {
             backlog.gaps.push(Gap::new(damage, segment));
-        } else {
-            tracing::error!("{}: {}; nothing in it is lost", segment.path().display(), damage.reason);
+            continue;
+        }
+        tracing::error!("{}: {}; nothing is lost by it", segment.path().display(), damage.reason);
+        let repaired = segment.with_file(Access::ReadWrite, |file| {
+            damage.repairs.iter().try_for_each(|(at, bytes)| file.write_at(bytes, *at))
+        });
+        if let Err(error) = repaired {
+            tracing::error!("{}: it could not be repaired: {error}", segment.path().display());
         }
     }
 }
 
 fn take_over_chunk(chunk: ScannedChunk, segment: &Arc<Segment>, map: &Arc<SinkMap>, backlog: &mut Backlog) {
-    note_damage(chunk.damage, segment, backlog);
-    let ScannedChunk { number, at, region_len, header_len, len, marks, events, skips, .. } = chunk;
-    let slots: Vec<Progress> = marks
-        .iter()
-        .map(|(offered, done)| Progress { offered: (*offered).min(len), done: (*done).min(len) })
-        .collect();
+    let ScannedChunk { number, at, region_len, header_len, len, marks, events, skips, mut damage } = chunk;
+    let slots: Vec<Progress> =
+        marks.iter().map(|(offered, done)| Progress { offered: *offered, done: *done }).collect();
     let least = slots.iter().map(|slot| slot.done).min().unwrap_or(0);
+    // What every sink had before is not lost.
+    damage.retain(|damage| damage.to.is_none_or(|to| to > least));
+    note_damage(damage, segment, backlog);
     if events.last().is_none_or(|last| last.to <= least) {
         return;
     }

@@ -1,69 +1,40 @@
-//! Reading a segment that may be damaged: which events are in it, and what is not as it should be.
+//! Reads a segment that may be damaged: which events are in it, and what is not as it should be.
 //!
 //! Pure: bytes in, findings out. It never panics, whatever the bytes are, and never finds an event that was not written
 //! into this very segment, since every checksum starts with the segment's number.
 
 use super::format::{
-    COMMITTED_AT, ChunkHeader, FRAME_HEADER_LEN, FrameHeader, HeaderRead, KIND_HOLE, Mark, PAGE, Position,
-    SegmentHeader, chunk_header_len, committed_word, hole_frame, put_u64, read_committed, seed, u64_at,
+    ChunkHeader, FREE, FrameHeader, HeaderRead, LIVE, MOST_HEADER_BYTES, MOST_SINKS, PAGE, SegmentHeader,
+    chunk_header_len, seed,
 };
+use super::scan_chunk::{Reader, ScannedChunk};
 
 /// What a segment holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scanned {
-    /// Names of the sinks that its marks are for; `None` where the header is damaged.
-    pub sinks: Option<Vec<String>>,
+    /// Its number, which its checksums start with.
+    pub number: u64,
+    /// Names of the sinks that its marks are for. Where they are lost, so many empty ones: all sinks stand for those.
+    pub sinks: Vec<String>,
     /// Its chunks, in order.
     pub chunks: Vec<ScannedChunk>,
     /// What is damaged and belongs to no chunk.
     pub damage: Vec<Damage>,
 }
 
-/// What a chunk holds.
-#[derive(Debug)]
-pub struct ScannedChunk {
-    /// Its number in the folder.
-    pub number: u64,
-    /// Where its region begins in the segment.
-    pub at: u64,
-    /// Bytes of the region.
-    pub region_len: u32,
-    /// Bytes in front of its first frame.
-    pub header_len: usize,
-    /// Bytes of its frames, good or bad.
-    pub len: u32,
-    /// For each sink of the table: what may have been delivered, and what is settled (offsets among the frames).
-    pub marks: Vec<(u32, u32)>,
-    /// The events, in order.
-    pub events: Vec<ScannedEvent>,
-    /// Stretches without events, in order.
-    pub skips: Vec<(u32, u32)>,
-    /// What is damaged.
-    pub damage: Vec<Damage>,
-}
-
-/// An event that validates.
-#[derive(Clone, Copy, Debug)]
-pub struct ScannedEvent {
-    /// Where its frame begins among the frames.
-    pub from: u32,
-    /// Where it ends.
-    pub to: u32,
-    /// Its sequence number.
-    pub sequence: u64,
-    /// When it was recorded, in microseconds since 1970.
-    pub timestamp: i64,
-}
-
 /// Something that does not validate.
 #[derive(Debug)]
 pub struct Damage {
+    /// Whether events are lost by it, or may be.
+    pub is_loss: bool,
+    /// How many, at least.
+    pub count: u64,
     /// The first sequence number that is missing, where it can be told.
     pub first_sequence: Option<u64>,
     /// The last one.
     pub last_sequence: Option<u64>,
-    /// How many events are missing, at least.
-    pub count: u64,
+    /// Up to where among the frames of its chunk.
+    pub to: Option<u32>,
     /// What is wrong.
     pub reason: String,
     /// What to write where in the segment, so that it is damaged no more.
@@ -81,197 +52,187 @@ pub enum SegmentRead {
     Holds(Scanned),
 }
 
-/// Reads a segment of this number; where its header is damaged, its chunks are as for so many sinks.
-pub fn scan_segment(bytes: &[u8], number: u64, sinks: usize) -> SegmentRead {
-    let mut scanned = Scanned::default();
-    let first = match SegmentHeader::decode(bytes) {
+/// Reads a segment; `named` is the number in its file's name, which counts where its header is damaged.
+pub fn scan_segment(bytes: &[u8], named: u64) -> SegmentRead {
+    let header = match SegmentHeader::decode(bytes) {
         HeaderRead::Free => return SegmentRead::Free,
         HeaderRead::Newer(version) => return SegmentRead::Newer(version),
-        HeaderRead::Live(header) if header.number == number => {
-            scanned.sinks = Some(header.sinks);
-            header.len
-        }
-        HeaderRead::Live(_) | HeaderRead::Damaged => {
-            scanned.damage.push(Damage::without_loss("the segment's header is damaged"));
-            PAGE
-        }
+        HeaderRead::Live(header) => Some(header),
+        HeaderRead::Damaged => None,
     };
-    let sinks = scanned.sinks.as_ref().map_or(sinks, Vec::len);
-    Scan { bytes, number, seed: seed(number), sinks }.chunks(first, &mut scanned);
-    if scanned.sinks.is_none() && scanned.chunks.is_empty() && bytes.iter().all(|byte| *byte == 0) {
-        // Made, and not used before its process died.
-        return SegmentRead::Free;
-    }
-    SegmentRead::Holds(scanned)
+    let number = header.as_ref().map_or(named, |header| header.number);
+    let mut scan = Scan {
+        reader: Reader { bytes, number, seed: seed(number) },
+        sinks: header.as_ref().map(|header| header.sinks.len()),
+        chunks: Vec::new(),
+        damage: Vec::new(),
+    };
+    let first = header.as_ref().map_or_else(|| scan.find_first(), |header| header.len);
+    scan.read_from(first);
+    let sinks = match header {
+        Some(header) => {
+            scan.note_missing_end(header.segment_bytes);
+            header.sinks
+        }
+        None if scan.chunks.is_empty() && scan.damage.is_empty() => {
+            // Made, but not used before its process died?
+            if bytes.iter().take(PAGE).all(|byte| *byte == 0) {
+                return SegmentRead::Free;
+            }
+            scan.give_up();
+            Vec::new()
+        }
+        None => scan.repair_header(first),
+    };
+    let Scan { chunks, damage, .. } = scan;
+    SegmentRead::Holds(Scanned { number, sinks, chunks, damage })
 }
 
 struct Scan<'a> {
-    bytes: &'a [u8],
-    number: u64,
-    seed: u32,
-    sinks: usize,
+    reader: Reader<'a>,
+    /// How many sinks the chunks have marks for, where that is known.
+    sinks: Option<usize>,
+    chunks: Vec<ScannedChunk>,
+    damage: Vec<Damage>,
 }
 
 impl Scan<'_> {
-    fn chunks(&self, first: usize, scanned: &mut Scanned) {
+    fn len(&self) -> usize {
+        self.reader.bytes.len()
+    }
+
+    /// Where the first chunk begins, when the header does not say: it may have more than one page.
+    fn find_first(&mut self) -> usize {
+        let headers = (PAGE..=MOST_HEADER_BYTES).step_by(PAGE);
+        let found = headers.clone().find_map(|at| Some((at, self.reader.header_at(at)?)));
+        if let Some((_, header)) = found {
+            self.sinks = Some(usize::from(header.sinks));
+        }
+        let with_frame = || headers.clone().find(|at| self.any_frame(*at, at + PAGE).is_some());
+        found.map(|(at, _)| at).into_iter().chain(with_frame()).min().unwrap_or(PAGE)
+    }
+
+    fn read_from(&mut self, first: usize) {
         let mut at = first;
-        while at < self.bytes.len() {
-            if let Some(header) = self.header_at(at) {
-                let chunk = self.chunk(at, header);
+        while at < self.len() {
+            if let Some(header) = self.reader.header_at(at) {
+                self.chunks.push(self.reader.read_chunk(at, header));
                 at += header.region_len as usize;
-                scanned.chunks.push(chunk);
                 continue;
             }
-            let next = (at + PAGE..self.bytes.len()).step_by(PAGE).find(|at| self.header_at(*at).is_some());
-            let end = next.unwrap_or(self.bytes.len());
-            let number = scanned.chunks.last().map_or(1, |chunk| chunk.number + 1);
-            // Behind the last chunk nothing was leased, unless there are frames.
-            if let Some(chunk) = self.headless_chunk(at, end, number) {
-                scanned.chunks.push(chunk);
-            } else if next.is_some() && scanned.sinks.is_some() {
-                scanned.damage.push(Damage {
-                    count: 1,
-                    ..Damage::without_loss("a chunk is damaged beyond recognition")
-                });
-            }
+            let next = (at + PAGE..self.len()).step_by(PAGE).find(|at| self.reader.header_at(*at).is_some());
+            let end = next.unwrap_or(self.len());
+            self.salvage(at, end, next.is_some());
             at = end;
         }
     }
 
-    fn header_at(&self, at: usize) -> Option<ChunkHeader> {
-        let position = Position { segment: self.number, at: at as u64 };
-        ChunkHeader::decode(self.bytes.get(at..)?, position)
-    }
-
-    fn chunk(&self, at: usize, header: ChunkHeader) -> ScannedChunk {
-        let position = Position { segment: self.number, at: at as u64 };
-        let header_len = chunk_header_len(usize::from(header.sinks));
-        let word =
-            |offset: usize| self.bytes.get(at + offset..at + offset + 8).map_or(0, |word| u64_at(word, 0));
-        let most = header.region_len - header_len as u32;
-        let committed =
-            read_committed(position.committed_salt(), word(COMMITTED_AT)).filter(|(len, _)| *len <= most);
-        let mark = |mark: Mark, slot| position.read_mark(mark, slot, word(mark.at(slot)));
-        let (len, events) = committed.map_or((most, None), |(len, events)| (len, Some(events)));
-        let marks = (0..usize::from(header.sinks)).map(|slot| {
-            let done = mark(Mark::Done, slot).unwrap_or(0);
-            (mark(Mark::Offered, slot).unwrap_or(len), done)
-        });
-        let mut chunk = ScannedChunk {
-            number: header.number,
-            at: at as u64,
-            region_len: header.region_len,
-            header_len,
-            len,
-            marks: marks.collect(),
-            events: Vec::new(),
-            skips: Vec::new(),
-            damage: Vec::new(),
-        };
-        self.frames(&mut chunk, events);
-        chunk
-    }
-
-    /// A chunk whose header is damaged: what of its frames validates.
-    fn headless_chunk(&self, at: usize, end: usize, number: u64) -> Option<ScannedChunk> {
-        let header_len = chunk_header_len(self.sinks);
-        let region_len = u32::try_from(end - at).ok()?;
-        let mut chunk = ScannedChunk {
-            number,
-            at: at as u64,
-            region_len,
-            header_len,
-            len: region_len.checked_sub(header_len as u32)?,
-            marks: vec![(u32::MAX, 0); self.sinks],
-            events: Vec::new(),
-            skips: Vec::new(),
-            damage: Vec::new(),
-        };
-        self.frames(&mut chunk, None);
-        let events = u16::try_from(chunk.events.len()).ok().filter(|events| *events > 0)?;
-        let position = Position { segment: self.number, at: at as u64 };
-        let header = ChunkHeader { number, region_len, sinks: self.sinks as u16 };
-        let mut repaired = header.encode(position);
-        put_u64(&mut repaired, COMMITTED_AT, committed_word(position.committed_salt(), chunk.len, events));
-        let mut damage = Damage::without_loss("the header of a chunk is damaged");
-        damage.repairs.push((at as u64, repaired));
-        chunk.damage.push(damage);
-        Some(chunk)
-    }
-
-    /// Finds the frames of a chunk. So many there should be; where that is not known, what is behind the last one that
-    /// validates counts as never written.
-    fn frames(&self, chunk: &mut ScannedChunk, events: Option<u16>) {
-        let base = chunk.at as usize + chunk.header_len;
-        let end = (base + chunk.len as usize).min(self.bytes.len());
-        let frames = self.bytes.get(base..end).unwrap_or_default();
-        let (mut offset, mut index, mut before) = (0, 0_u32, None);
-        while offset < chunk.len as usize {
-            let valid = |at: &usize| {
-                let header = FrameHeader::decode(frames.get(*at..)?, self.seed)?;
-                (u32::from(header.index) >= index).then_some((*at, header))
-            };
-            let found = (offset..frames.len()).step_by(8).find_map(|at| valid(&at));
-            let (at, next_index) = match found {
-                Some((at, header)) => (at, u32::from(header.index)),
-                None if events.is_none() => {
-                    chunk.len = offset as u32;
+    /// Finds what is left of chunks whose headers are damaged. Behind the last one nothing was leased, unless there is
+    /// something left of it.
+    fn salvage(&mut self, from: usize, end: usize, is_followed: bool) {
+        let mut at = from;
+        while at < end {
+            let frame = self.any_frame(at, end);
+            let committed = self.reader.surely_committed_at(at).filter(|(len, _)| *len > 0);
+            let (begin, header_len) = match (frame, committed) {
+                (None, None) => {
+                    if is_followed && self.reader.committed_at(at).is_none() {
+                        self.damage.push(Damage {
+                            is_loss: true,
+                            count: 1,
+                            ..Damage::new(format!("what begins at offset {at} is damaged beyond recognition"))
+                        });
+                    }
                     return;
                 }
-                None => (chunk.len as usize, events.map_or(index, u32::from)),
+                (Some((frame_at, 0)), _) if self.is_header_len(frame_at % PAGE) => {
+                    (frame_at / PAGE * PAGE, frame_at % PAGE)
+                }
+                _ => (at, chunk_header_len(self.sinks.unwrap_or(1))),
             };
-            if at > offset {
-                let next = found.map(|(_, header)| header.sequence);
-                let missing = next_index.saturating_sub(index).max(1);
-                let damage = self.gap(base + offset, at - offset, index as u16, missing, before, next);
-                chunk.damage.push(damage);
-                chunk.skips.push((offset as u32, at as u32));
-            }
-            let Some((_, header)) = found else { return };
-            let to = at as u32 + header.len;
-            if header.kind == KIND_HOLE {
-                chunk.skips.push((at as u32, to));
-            } else {
-                let FrameHeader { sequence, timestamp, .. } = header;
-                chunk.events.push(ScannedEvent { from: at as u32, to, sequence, timestamp });
-                before = Some(sequence);
-            }
-            index = next_index + u32::from(header.events.max(1));
-            offset = to as usize;
+            let first_frame = frame.map_or(begin, |(frame_at, _)| frame_at.max(begin));
+            let next = (first_frame / PAGE * PAGE + PAGE..end).step_by(PAGE).find(|page| {
+                self.begins_at(*page, header_len) || self.reader.surely_committed_at(*page).is_some()
+            });
+            let chunk_end = next.unwrap_or(end);
+            // Of a number that no other chunk has: it is not told from its copies.
+            let sinks = self.sinks.unwrap_or((header_len - chunk_header_len(0)) / 16) as u16;
+            let header = ChunkHeader { number: 0, region_len: (chunk_end - begin) as u32, sinks };
+            self.chunks.push(self.reader.read_headless_chunk(begin, header));
+            self.sinks = Some(usize::from(sinks));
+            at = chunk_end;
         }
     }
 
-    fn gap(
-        &self,
-        at: usize,
-        len: usize,
-        index: u16,
-        missing: u32,
-        before: Option<u64>,
-        next: Option<u64>,
-    ) -> Damage {
-        let count = u64::from(missing);
-        let hole = hole_frame(len as u32, index, missing.min(u32::from(u16::MAX)) as u16, self.seed);
-        let repairs = if len < FRAME_HEADER_LEN { Vec::new() } else { vec![(at as u64, hole.to_vec())] };
-        Damage {
-            first_sequence: before.map(|before| before + 1).or(next.map(|next| next.saturating_sub(count))),
-            last_sequence: next
-                .map(|next| next.saturating_sub(1))
-                .or(before.map(|before| before.saturating_add(count))),
-            count,
-            reason: format!("{len} bytes at offset {at} do not validate"),
-            repairs,
+    fn is_header_len(&self, len: usize) -> bool {
+        match self.sinks {
+            Some(sinks) => len == chunk_header_len(sinks),
+            None => {
+                len.is_multiple_of(64) && (chunk_header_len(0)..=chunk_header_len(MOST_SINKS)).contains(&len)
+            }
         }
+    }
+
+    fn any_frame(&self, from: usize, to: usize) -> Option<(usize, u16)> {
+        (from..to.min(self.len()))
+            .step_by(8)
+            .find_map(|at| Some((at, FrameHeader::decode(&self.reader.bytes[at..], self.reader.seed)?.index)))
+    }
+
+    fn begins_at(&self, page: usize, header_len: usize) -> bool {
+        let frame = self.reader.bytes.get(page + header_len..);
+        frame
+            .and_then(|frame| FrameHeader::decode(frame, self.reader.seed))
+            .is_some_and(|frame| frame.index == 0)
+    }
+
+    fn note_missing_end(&mut self, segment_bytes: u64) {
+        if self.len() as u64 >= segment_bytes {
+            return;
+        }
+        let missing = segment_bytes - self.len() as u64;
+        self.damage.push(Damage {
+            is_loss: true,
+            repairs: vec![(segment_bytes.saturating_sub(8), vec![0; 8])],
+            ..Damage::new(format!("the last {missing} bytes are missing, and what was in them"))
+        });
+    }
+
+    /// The header is damaged: one that all sinks stand for takes its place.
+    fn repair_header(&mut self, first: usize) -> Vec<String> {
+        let marks = self.chunks.iter().map(|chunk| chunk.marks.len()).max();
+        let sinks = vec![String::new(); marks.unwrap_or(1)];
+        let mut header = SegmentHeader::new(self.len() as u64, self.reader.number, sinks);
+        header.len = header.len.max(first);
+        self.damage.push(Damage {
+            repairs: vec![(0, header.encode(LIVE))],
+            ..Damage::new("the header is damaged, and with it for which sinks the events are".to_owned())
+        });
+        header.sinks
+    }
+
+    /// Nothing in it makes sense.
+    fn give_up(&mut self) {
+        let header = SegmentHeader::new(self.len() as u64, self.reader.number, Vec::new());
+        self.damage.push(Damage {
+            is_loss: true,
+            count: 1,
+            repairs: vec![(0, header.encode(FREE))],
+            ..Damage::new("the whole file is damaged beyond recognition".to_owned())
+        });
     }
 }
 
 impl Damage {
-    fn without_loss(reason: &str) -> Self {
+    /// Damage that nothing is lost by.
+    pub fn new(reason: String) -> Self {
         Self {
+            is_loss: false,
+            count: 0,
             first_sequence: None,
             last_sequence: None,
-            count: 0,
-            reason: reason.into(),
+            to: None,
+            reason,
             repairs: Vec::new(),
         }
     }

@@ -88,11 +88,6 @@ impl Segment {
         }
     }
 
-    /// Whether nobody holds it.
-    pub fn is_finished(&self) -> bool {
-        self.held.load(Ordering::SeqCst) == 0
-    }
-
     /// Notes a chunk that is in its mapping.
     pub fn add_chunk(&self, chunk: Arc<Chunk>) {
         self.lock().chunks.push(chunk);

@@ -1,0 +1,218 @@
+//! Reads a chunk that may be damaged.
+
+use super::format::{
+    COMMITTED_AT, ChunkHeader, FRAME_HEADER_LEN, FrameHeader, KIND_HOLE, Mark, Position, chunk_header_len,
+    committed_word, hole_frame, put_u64, read_committed, u64_at,
+};
+use super::scan::Damage;
+
+/// What a chunk holds.
+#[derive(Debug)]
+pub struct ScannedChunk {
+    /// Its number in the folder; 0 where it is lost.
+    pub number: u64,
+    /// Where its region begins in the segment.
+    pub at: u64,
+    /// Bytes of the region.
+    pub region_len: u32,
+    /// Bytes in front of its first frame.
+    pub header_len: usize,
+    /// Bytes of its frames, good or bad.
+    pub len: u32,
+    /// For each sink of the table: what may have been delivered, and what is settled (offsets among the frames).
+    pub marks: Vec<(u32, u32)>,
+    /// The events, in order.
+    pub events: Vec<ScannedEvent>,
+    /// Stretches without events, in order.
+    pub skips: Vec<(u32, u32)>,
+    /// What is damaged.
+    pub damage: Vec<Damage>,
+}
+
+/// An event that validates.
+#[derive(Clone, Copy, Debug)]
+pub struct ScannedEvent {
+    /// Where its frame begins among the frames.
+    pub from: u32,
+    /// Where it ends.
+    pub to: u32,
+    /// When it was recorded, in microseconds since 1970.
+    pub timestamp: i64,
+}
+
+/// A segment's bytes, and what its checksums start with.
+pub struct Reader<'a> {
+    pub bytes: &'a [u8],
+    pub number: u64,
+    pub seed: u32,
+}
+
+impl Reader<'_> {
+    /// The chunk's header at this offset, if one validates there.
+    pub fn header_at(&self, at: usize) -> Option<ChunkHeader> {
+        ChunkHeader::decode(self.bytes.get(at..)?, self.position(at))
+    }
+
+    /// How much of the chunk at this offset counts, if that validates.
+    pub fn committed_at(&self, at: usize) -> Option<(u32, u16)> {
+        read_committed(self.position(at).committed_salt(), self.word(at + COMMITTED_AT)?)
+    }
+
+    /// As [`Reader::committed_at`], if at least one mark validates too: 16 bits alone may do so by chance.
+    pub fn surely_committed_at(&self, at: usize) -> Option<(u32, u16)> {
+        let position = self.position(at);
+        let is_mark = |mark: Mark| {
+            self.word(at + mark.at(0)).is_some_and(|word| position.read_mark(mark, 0, word).is_some())
+        };
+        self.committed_at(at).filter(|_| is_mark(Mark::Offered) || is_mark(Mark::Done))
+    }
+
+    /// The chunk at this offset, which has this header.
+    pub fn read_chunk(&self, at: usize, header: ChunkHeader) -> ScannedChunk {
+        let position = self.position(at);
+        let mark = |mark: Mark, slot| position.read_mark(mark, slot, self.word(at + mark.at(slot))?);
+        // One that does not validate costs duplicates.
+        let marks = (0..usize::from(header.sinks))
+            .map(|slot| (mark(Mark::Offered, slot).unwrap_or(u32::MAX), mark(Mark::Done, slot).unwrap_or(0)));
+        let mut chunk = self.read_frames(at, header, marks.collect());
+        if self.committed_at(at).is_none() {
+            let word = committed_word(position.committed_salt(), chunk.len, chunk.events.len() as u16);
+            chunk.damage.push(Damage {
+                repairs: vec![((at + COMMITTED_AT) as u64, word.to_le_bytes().to_vec())],
+                ..Damage::new(format!("how much of the chunk at offset {at} counts is damaged"))
+            });
+        }
+        chunk
+    }
+
+    /// The chunk at this offset, whose header is damaged and should be this: owed to all.
+    pub fn read_headless_chunk(&self, at: usize, header: ChunkHeader) -> ScannedChunk {
+        let mut chunk = self.read_frames(at, header, vec![(u32::MAX, 0); usize::from(header.sinks)]);
+        let position = self.position(at);
+        let (_, events) = self.committed_at(at).unwrap_or((chunk.len, chunk.events.len() as u16));
+        let mut repaired = header.encode(position);
+        put_u64(&mut repaired, COMMITTED_AT, committed_word(position.committed_salt(), chunk.len, events));
+        chunk.damage.push(Damage {
+            repairs: vec![(at as u64, repaired)],
+            ..Damage::new(format!("the header of the chunk at offset {at} is damaged"))
+        });
+        chunk
+    }
+
+    fn read_frames(&self, at: usize, header: ChunkHeader, marks: Vec<(u32, u32)>) -> ScannedChunk {
+        let header_len = chunk_header_len(usize::from(header.sinks));
+        let most = header.region_len.saturating_sub(header_len as u32);
+        let committed = self.committed_at(at).filter(|(len, _)| *len <= most);
+        let mut chunk = ScannedChunk {
+            number: header.number,
+            at: at as u64,
+            region_len: header.region_len,
+            header_len,
+            len: committed.map_or(most, |(len, _)| len),
+            marks,
+            events: Vec::new(),
+            skips: Vec::new(),
+            damage: Vec::new(),
+        };
+        self.find_frames(&mut chunk, committed.map(|(_, events)| events));
+        for (offered, done) in &mut chunk.marks {
+            (*offered, *done) = ((*offered).min(chunk.len), (*done).min(chunk.len));
+        }
+        chunk
+    }
+
+    /// Finds the frames of a chunk. So many there should be; where that is not known, what is behind the last one that
+    /// validates counts as never written.
+    fn find_frames(&self, chunk: &mut ScannedChunk, events: Option<u16>) {
+        let base = chunk.at as usize + chunk.header_len;
+        let end = (base + chunk.len as usize).min(self.bytes.len());
+        let frames = self.bytes.get(base..end).unwrap_or_default();
+        let (mut offset, mut index, mut before) = (0, 0, None);
+        while offset < chunk.len as usize {
+            let found = self.next_frame(frames, offset, index);
+            let Some((at, next_index)) = found
+                .map(|(at, header)| (at, header.index))
+                .or(events.map(|events| (chunk.len as usize, events)))
+            else {
+                chunk.len = offset as u32;
+                return;
+            };
+            if at > offset {
+                let next = found.map(|(_, header)| header.sequence);
+                let missing = next_index.saturating_sub(index);
+                chunk.damage.push(self.gap(
+                    base + offset,
+                    at - offset,
+                    index,
+                    missing,
+                    before,
+                    next,
+                    at as u32,
+                ));
+                chunk.skips.push((offset as u32, at as u32));
+            }
+            let Some((_, header)) = found else { return };
+            let to = at as u32 + header.len;
+            if header.kind == KIND_HOLE {
+                chunk.skips.push((at as u32, to));
+            } else {
+                chunk.events.push(ScannedEvent { from: at as u32, to, timestamp: header.timestamp });
+                before = Some(header.sequence);
+            }
+            index = next_index.saturating_add(header.events);
+            offset = to as usize;
+        }
+    }
+
+    /// The next frame that validates, of this number or a later one.
+    fn next_frame(&self, frames: &[u8], from: usize, index: u16) -> Option<(usize, FrameHeader)> {
+        let valid = |at: usize, least: u16| {
+            let header = FrameHeader::decode(frames.get(at..)?, self.seed)?;
+            (header.index >= least).then_some((at, header))
+        };
+        let here = valid(from, index);
+        // Mostly it is the text that is damaged, and the length is right. What looks like a frame within the text is not
+        // looked at then.
+        let behind = || valid(from + FrameHeader::padded_len(frames.get(from..)?)?, index.saturating_add(1));
+        let anywhere =
+            || (from + 8..frames.len()).step_by(8).find_map(|at| valid(at, index.saturating_add(1)));
+        here.or_else(behind).or_else(anywhere)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn gap(
+        &self,
+        at: usize,
+        len: usize,
+        index: u16,
+        missing: u16,
+        before: Option<u64>,
+        next: Option<u64>,
+        to: u32,
+    ) -> Damage {
+        let count = u64::from(missing);
+        let hole = hole_frame(len as u32, index, missing, self.seed);
+        let repairs = if len < FRAME_HEADER_LEN { Vec::new() } else { vec![(at as u64, hole.to_vec())] };
+        Damage {
+            is_loss: true,
+            count,
+            first_sequence: before
+                .map(|before| before.saturating_add(1))
+                .or(next.map(|next| next.saturating_sub(count))),
+            last_sequence: next
+                .map(|next| next.saturating_sub(1))
+                .or(before.map(|before| before.saturating_add(count))),
+            to: Some(to),
+            reason: format!("{len} bytes at offset {at} do not validate"),
+            repairs,
+        }
+    }
+
+    fn position(&self, at: usize) -> Position {
+        Position { segment: self.number, at: at as u64 }
+    }
+
+    fn word(&self, at: usize) -> Option<u64> {
+        Some(u64_at(self.bytes.get(at..at + 8)?, 0))
+    }
+}
