@@ -132,36 +132,50 @@ impl Scan<'_> {
     fn salvage(&mut self, from: usize, end: usize, is_followed: bool) {
         let mut at = from;
         while at < end {
-            let frame = self.any_frame(at, end);
-            let committed = self.reader.surely_committed_at(at).filter(|(len, _)| *len > 0);
-            let (begin, header_len) = match (frame, committed) {
-                (None, None) => {
-                    if is_followed && self.reader.committed_at(at).is_none() {
-                        self.damage.push(Damage {
-                            is_loss: true,
-                            count: 1,
-                            ..Damage::new(format!("what begins at offset {at} is damaged beyond recognition"))
-                        });
-                    }
-                    return;
-                }
-                (Some((frame_at, 0)), _) if self.is_header_len(frame_at % PAGE) => {
-                    (frame_at / PAGE * PAGE, frame_at % PAGE)
-                }
-                _ => (at, chunk_header_len(self.sinks.unwrap_or(1))),
+            let Some((frame_at, index)) = self.any_frame(at, end) else {
+                return self.salvage_frameless(at, end, is_followed);
             };
-            let first_frame = frame.map_or(begin, |(frame_at, _)| frame_at.max(begin));
-            let next = (first_frame / PAGE * PAGE + PAGE..end).step_by(PAGE).find(|page| {
-                self.begins_at(*page, header_len) || self.reader.surely_committed_at(*page).is_some()
-            });
-            let chunk_end = next.unwrap_or(end);
-            // Of a number that no other chunk has: it is not told from its copies.
-            let sinks = self.sinks.unwrap_or((header_len - chunk_header_len(0)) / 16) as u16;
-            let header = ChunkHeader { number: 0, region_len: (chunk_end - begin) as u32, sinks };
-            self.chunks.push(self.reader.read_headless_chunk(begin, header));
-            self.sinks = Some(usize::from(sinks));
+            // The first frame of a chunk tells where it begins, and how long its header is.
+            let (page, header_len) = (frame_at / PAGE * PAGE, frame_at % PAGE);
+            let (begin, header_len) = if index == 0 && self.is_header_len(header_len) {
+                (page, header_len)
+            } else {
+                (at, chunk_header_len(self.sinks.unwrap_or(1)))
+            };
+            let sinks = *self.sinks.get_or_insert((header_len - chunk_header_len(0)) / 16);
+            if begin > at {
+                self.salvage_frameless(at, begin, true);
+            }
+            let chunk_end = (page.max(begin) + PAGE..end)
+                .step_by(PAGE)
+                .find(|page| {
+                    self.begins_at(*page, header_len) || self.reader.surely_committed_at(*page).is_some()
+                })
+                .unwrap_or(end);
+            self.salvage_chunk(begin, chunk_end, sinks);
             at = chunk_end;
         }
+    }
+
+    /// What is left where no frame is.
+    fn salvage_frameless(&mut self, at: usize, end: usize, is_followed: bool) {
+        let sinks = self.sinks.unwrap_or(1);
+        if self.reader.surely_committed_at(at).is_some_and(|(len, _)| len > 0) {
+            self.salvage_chunk(at, end, sinks);
+        } else if is_followed && self.reader.committed_at(at).is_none() {
+            self.damage.push(Damage {
+                is_loss: true,
+                count: 1,
+                repairs: vec![(at as u64, self.reader.empty_chunk(at, end, sinks))],
+                ..Damage::new(format!("what begins at offset {at} is damaged beyond recognition"))
+            });
+        }
+    }
+
+    fn salvage_chunk(&mut self, at: usize, end: usize, sinks: usize) {
+        // Of a number that no other chunk has: it is not told from its copies.
+        let header = ChunkHeader { number: 0, region_len: (end - at) as u32, sinks: sinks as u16 };
+        self.chunks.push(self.reader.read_headless_chunk(at, header));
     }
 
     fn is_header_len(&self, len: usize) -> bool {
@@ -202,7 +216,10 @@ impl Scan<'_> {
     fn repair_header(&mut self, first: usize) -> Vec<String> {
         let marks = self.chunks.iter().map(|chunk| chunk.marks.len()).max();
         let sinks = vec![String::new(); marks.unwrap_or(1)];
-        let mut header = SegmentHeader::new(self.len() as u64, self.reader.number, sinks);
+        let end = self.chunks.last().map_or(0, |chunk| chunk.at + u64::from(chunk.region_len));
+        let segment_bytes = end.max(self.len() as u64);
+        self.note_missing_end(segment_bytes);
+        let mut header = SegmentHeader::new(segment_bytes, self.reader.number, sinks);
         header.len = header.len.max(first);
         self.damage.push(Damage {
             repairs: vec![(0, header.encode(LIVE))],

@@ -99,6 +99,12 @@ impl Reader<'_> {
         chunk
     }
 
+    /// The header of a chunk without frames, that takes the place of something.
+    pub fn empty_chunk(&self, at: usize, end: usize, sinks: usize) -> Vec<u8> {
+        let header = ChunkHeader { number: 0, region_len: (end - at) as u32, sinks: sinks as u16 };
+        header.encode(self.position(at))
+    }
+
     fn read_frames(&self, at: usize, header: ChunkHeader, marks: Vec<(u32, u32)>) -> ScannedChunk {
         let header_len = chunk_header_len(usize::from(header.sinks));
         let most = header.region_len.saturating_sub(header_len as u32);

@@ -150,8 +150,9 @@ pub fn sequences(mut frames: &[u8]) -> Vec<u64> {
         let sequence = u64::from_le_bytes(frames[8..16].try_into().unwrap());
         let (this, rest) = frames.split_at(total.next_multiple_of(8));
         let written = frame_of(sequence, total - 48);
-        // But for the checksum and the number within the chunk.
-        assert_eq!((&this[4..46], &this[48..]), (&written[4..46], &written[48..]));
+        // But for the checksum, the number within the chunk, and the padding.
+        let is_as_written = (&this[4..46], &this[48..total]) == (&written[4..46], &written[48..total]);
+        assert!(is_as_written, "frame {sequence} is not as it was written");
         sequences.push(sequence);
         frames = rest;
     }
