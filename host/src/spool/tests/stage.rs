@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::spool::memory_disk::MemoryDisk;
-use crate::spool::{Backlog, Bound, Chunk, ChunkWriter, Spool, SpoolOptions, segment_bytes};
+use crate::spool::{Backlog, Bound, Chunk, ChunkWriter, Spool, SpoolError, SpoolOptions, segment_bytes};
 
 pub const PAGE: usize = 4096;
 pub const MAX_EVENT: usize = 1024;
@@ -31,6 +31,11 @@ impl Bound for Bytes {
     fn give(&self, bytes: usize) {
         *self.left.lock().unwrap() += bytes;
     }
+}
+
+/// A bound that is never reached.
+pub fn unbounded() -> Arc<Bytes> {
+    Arc::new(Bytes { left: Mutex::new(usize::MAX / 2) })
 }
 
 /// A disk, and how spools are opened on it.
@@ -86,10 +91,14 @@ impl Stage {
     }
 
     pub fn open(&self) -> Opened {
+        self.try_open().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub fn try_open(&self) -> Result<Opened, SpoolError> {
         let bound = Arc::new(Bytes { left: Mutex::new(self.options.max_bytes as usize) });
-        let (spool, backlog) =
-            Spool::open(Arc::new(self.disk.clone()), self.options.clone(), bound.clone()).unwrap();
-        Opened { spool, backlog, bound }
+        let disk = Arc::new(self.disk.clone());
+        let (spool, backlog) = Spool::open(disk, self.options.clone(), bound.clone())?;
+        Ok(Opened { spool, backlog, bound })
     }
 }
 
