@@ -195,8 +195,8 @@ impl MemoryDisk {
     }
 
     /// Bytes of all files together.
-    pub fn used(&self) -> usize {
-        self.segments().iter().map(|path| self.bytes(path).len()).sum()
+    pub fn used(&self) -> u64 {
+        self.lock().now.files.values().map(|content| content.now.metadata().unwrap().len()).sum()
     }
 
     fn find(&self, path: &Path) -> io::Result<Arc<Content>> {

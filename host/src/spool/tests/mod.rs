@@ -4,4 +4,5 @@ mod damage;
 mod folders;
 mod normal;
 mod sinks;
+mod space;
 mod stage;
