@@ -38,6 +38,8 @@ struct State {
     leased: u32,
 }
 
+/// Segments that may refuse, one after the other, before it is a failure.
+const MOST_TURNS: u32 = 3;
 /// After so many chunks a sync begins though nobody waits for it: their frames are kept in memory until then.
 const MOST_LEASED: u32 = 16;
 
@@ -126,24 +128,28 @@ impl GroupCommit {
 
 /// Brings everything that was written before this call to the disk; where that fails, to another segment.
 pub fn sync_all(leasing: &Leasing) -> Result<(), String> {
-    // A failure moves chunks to a new segment, which is synced in the next turn.
-    for _ in 0..2 {
-        let mut failed = None;
+    let mut failure = String::new();
+    for _ in 0..MOST_TURNS {
+        let mut has_moved = false;
         for segment in leasing.live() {
             if let Err(error) = sync(&segment) {
-                failed = Some(format!("{}: {error}", segment.path().display()));
+                failure = format!("{}: {error}", segment.path().display());
+                tracing::warn!("{failure}: what is not on the disk is written anew to another segment");
                 segment.retire();
             }
             if segment.is_retired() {
-                move_chunks(&segment, leasing).map_err(|error| {
-                    format!("{}: moving what is not on the disk: {error}", segment.path().display())
+                has_moved |= move_chunks(&segment, leasing).map_err(|error| match &*failure {
+                    "" => error.to_string(),
+                    failure => format!("{failure}, and there is no other segment: {error}"),
                 })?;
             }
         }
-        let Some(failed) = failed else { return Ok(()) };
-        tracing::warn!("{failed}: written anew to another segment");
+        // What was moved is in a segment that has to be synced in its turn.
+        if !has_moved {
+            return Ok(());
+        }
     }
-    Err("the disk refuses one segment after the other".to_owned())
+    Err(failure)
 }
 
 fn sync(segment: &Segment) -> io::Result<()> {
@@ -160,24 +166,27 @@ fn sync(segment: &Segment) -> io::Result<()> {
     Ok(())
 }
 
-fn move_chunks(segment: &Segment, leasing: &Leasing) -> Result<(), LeaseError> {
+/// Moves what is not on the disk out of a segment whose sync failed. Whether there was anything.
+fn move_chunks(segment: &Segment, leasing: &Leasing) -> Result<bool, LeaseError> {
+    let mut has_moved = false;
     for chunk in segment.chunks() {
         if chunk.has_shadow() && chunk.is_in(segment) {
-            move_chunk(&chunk, leasing)?;
+            has_moved |= move_chunk(&chunk, leasing)?;
         }
     }
-    Ok(())
+    Ok(has_moved)
 }
 
-fn move_chunk(chunk: &Arc<Chunk>, leasing: &Leasing) -> Result<(), LeaseError> {
+fn move_chunk(chunk: &Arc<Chunk>, leasing: &Leasing) -> Result<bool, LeaseError> {
     let Cut { segment, track, position, .. } = leasing.cut_for_copy(chunk.region_len(), chunk.number())?;
-    let moved = chunk
-        .move_to(&segment, position.at, |frames, slots| copy(frames, slots, track, segment.seed, position))?;
-    if moved {
+    let has_moved = chunk.move_to(&segment, position.at, |frames, slots| {
+        copy(frames, slots, track, segment.seed, position)
+    })?;
+    if has_moved {
         segment.add_chunk(chunk.clone());
         segment.mark_dirty();
     }
-    Ok(())
+    Ok(has_moved)
 }
 
 /// Writes frames and marks into a fresh region. They count only when all is there.

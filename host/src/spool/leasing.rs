@@ -63,6 +63,9 @@ impl Leasing {
     pub fn lease(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
         let least = round_up(self.header_len() + frame_len);
         let mut current = self.lock();
+        if current.is_closed {
+            return Err(io::Error::other("the spool is closed").into());
+        }
         let number = current.next_chunk;
         let cut = self.cut(&mut current, least, least.max(round_up(self.chunk_bytes)), number)?;
         current.next_chunk += 1;
@@ -101,9 +104,6 @@ impl Leasing {
         wanted: usize,
         number: u64,
     ) -> Result<Cut, LeaseError> {
-        if current.is_closed {
-            return Err(io::Error::other("the spool is closed").into());
-        }
         let left = current.segment.as_ref().map_or(
             0,
             |(segment, carver)| {
@@ -166,11 +166,14 @@ impl Leasing {
         Arc::ptr_eq(&self.folder, folder)
     }
 
-    /// Leases nothing more, and lets go of all segments; what is in them stays readable.
+    /// Leases nothing more.
     pub fn close(&self) {
-        let mut current = self.lock();
-        current.is_closed = true;
-        if let Some((segment, _)) = current.segment.take() {
+        self.lock().is_closed = true;
+    }
+
+    /// Lets go of the segment that regions are cut from.
+    pub fn release(&self) {
+        if let Some((segment, _)) = self.lock().segment.take() {
             segment.release();
         }
     }

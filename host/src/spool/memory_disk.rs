@@ -79,6 +79,7 @@ struct Faults(Mutex<FaultState>);
 #[derive(Default)]
 struct FaultState {
     failing: BTreeMap<Operation, Errno>,
+    failing_once: BTreeMap<Operation, Errno>,
     /// Operations until all fail.
     left: Option<usize>,
     log: Vec<(Operation, PathBuf)>,
@@ -94,6 +95,9 @@ impl Faults {
             *left -= 1;
         }
         state.log.push((operation, path.to_owned()));
+        if let Some(errno) = state.failing_once.remove(&operation) {
+            return Err(errno.into());
+        }
         state.failing.get(&operation).map_or(Ok(()), |errno| Err((*errno).into()))
     }
 
@@ -108,10 +112,15 @@ impl MemoryDisk {
         self.faults.0.lock().unwrap().failing.insert(operation, errno);
     }
 
+    /// Has the next operation of this kind fail.
+    pub fn fail_once(&self, operation: Operation, errno: Errno) {
+        self.faults.0.lock().unwrap().failing_once.insert(operation, errno);
+    }
+
     /// Nothing fails any more.
     pub fn heal(&self) {
         let mut state = self.faults.0.lock().unwrap();
-        (state.failing, state.left) = (BTreeMap::new(), None);
+        (state.failing, state.failing_once, state.left) = (BTreeMap::new(), BTreeMap::new(), None);
     }
 
     /// After so many operations more nothing happens any more, as if the process had died.

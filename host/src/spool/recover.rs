@@ -150,6 +150,7 @@ fn take_over(
     backlog: &mut Backlog,
 ) {
     let copies = latest_copies(&segments);
+    let mut chunks = Vec::new();
     for (index, read) in segments.into_iter().enumerate() {
         let ReadSegment { name, number, bytes, scanned } = read;
         folder.note_segment();
@@ -162,12 +163,22 @@ fn take_over(
                 SinkMap::new(scanned.sinks, heirs.sinks)
             });
             note_damage(scanned.damage, &segment, backlog);
+            // A chunk whose number is lost stays between its neighbours.
+            let mut place = scanned.chunks.iter().map(|chunk| chunk.number).find(|number| *number != 0).unwrap_or(0);
             for chunk in scanned.chunks {
                 if chunk.number == 0 || copies.get(&chunk.number) == Some(&(index, chunk.at)) {
-                    take_over_chunk(chunk, &segment, &map, backlog);
+                    place = if chunk.number == 0 { place } else { chunk.number };
+                    segment.hold();
+                    chunks.push((place, chunk, segment.clone(), map.clone()));
                 }
             }
         }
+        segment.release();
+    }
+    // In the order in which they were leased: segments need not be used in the order of their numbers.
+    chunks.sort_by_key(|(place, ..)| *place);
+    for (_, chunk, segment, map) in chunks {
+        take_over_chunk(chunk, &segment, &map, backlog);
         segment.release();
     }
 }

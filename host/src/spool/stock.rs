@@ -1,5 +1,6 @@
 //! The space of the spool: segments that are ready for use, and the bound of them all.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -49,7 +50,7 @@ pub struct Stock {
 }
 
 struct State {
-    spares: Vec<Prepared>,
+    spares: VecDeque<Prepared>,
     is_preparing: bool,
     next_number: u64,
     /// Bytes of all segments in use.
@@ -71,7 +72,7 @@ impl Stock {
         durable: bool,
     ) -> Self {
         let state = State {
-            spares: Vec::new(),
+            spares: VecDeque::new(),
             is_preparing: false,
             next_number: 1,
             used: 0,
@@ -129,7 +130,7 @@ impl Stock {
         if !self.bound.take(self.segment_bytes) {
             return Err(LeaseError::Full);
         }
-        let prepared = match state.spares.pop() {
+        let prepared = match state.spares.pop_front() {
             Some(spare) => spare,
             None => {
                 let number = state.take_number();
@@ -161,7 +162,7 @@ impl Stock {
         let mut state = self.lock();
         state.is_preparing = false;
         match created {
-            Ok(spare) => state.spares.push(spare),
+            Ok(spare) => state.spares.push_back(spare),
             Err(error) => state.note_failure(&error),
         }
         self.prepared.notify_all();
@@ -183,7 +184,7 @@ impl Stock {
         };
         match self.renew(path, number, file) {
             Ok(spare) => {
-                self.lock().spares.push(spare);
+                self.lock().spares.push_back(spare);
                 true
             }
             Err(error) => {
@@ -193,6 +194,11 @@ impl Stock {
                 false
             }
         }
+    }
+
+    /// The next one who takes a segment asks the disk, whatever it said just now.
+    pub fn forget_failure(&self) {
+        self.lock().failure = None;
     }
 
     /// Deletes the spares.

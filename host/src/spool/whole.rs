@@ -174,13 +174,15 @@ impl Spool {
                 tracing::error!("a thread of the spool has panicked");
             }
         }
-        for segment in self.jobs.take_finished() {
-            housekeeper::give_back(&segment, &self.stock, &self.leasing, Reuse::No);
-        }
+        self.stock.forget_failure();
         if self.commits.is_some()
             && let Err(error) = sync_all(&self.leasing)
         {
             tracing::error!("what is left in the spool could not be brought to the disk: {error}");
+        }
+        self.leasing.release();
+        for segment in self.jobs.take_finished() {
+            housekeeper::give_back(&segment, &self.stock, &self.leasing, Reuse::No);
         }
         self.stock.clear();
         for segment in self.leasing.live() {

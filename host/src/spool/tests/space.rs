@@ -1,7 +1,6 @@
 //! The space of the spool: bounded, had beforehand, given back, and tried again when the disk refuses.
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -19,15 +18,6 @@ fn lease_all(spool: &Spool, writers: &mut Vec<crate::spool::ChunkWriter>) -> Lea
             }
             Err(error) => return error,
         }
-    }
-}
-
-/// Waits for the housekeeper.
-fn wait_until(is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "it never comes to that");
-        std::thread::yield_now();
     }
 }
 

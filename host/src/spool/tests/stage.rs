@@ -2,14 +2,38 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use crate::spool::memory_disk::MemoryDisk;
+use crate::spool::memory_disk::{MemoryDisk, Operation};
 use crate::spool::{Backlog, Bound, Chunk, ChunkWriter, Spool, SpoolError, SpoolOptions, segment_bytes};
 
 pub const PAGE: usize = 4096;
 pub const MAX_EVENT: usize = 1024;
 /// Header, and four regions of a page.
 pub const SEGMENT: usize = 5 * PAGE;
+
+/// A deadline that is never met but by a test that fails.
+pub fn far() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+/// Waits for another thread.
+pub fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = far();
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it never comes to that");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until the housekeeper has made a spare, and nothing more.
+pub fn wait_for_spare(stage: &Stage) {
+    wait_until(|| {
+        let log = stage.disk.log();
+        let count = |wanted: Operation| log.iter().filter(|(operation, _)| *operation == wanted).count();
+        count(Operation::Create) > 1 && count(Operation::Create) == count(Operation::Map)
+    });
+}
 
 /// A bound of so many bytes.
 pub struct Bytes {

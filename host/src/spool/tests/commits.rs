@@ -1,0 +1,184 @@
+//! What has to be on the disk, and syncs that fail.
+
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::stage::*;
+use crate::spool::memory_disk::{MemoryDisk, Operation};
+
+fn power_lost(stage: &Stage) -> Stage {
+    stage.with(stage.disk.after_power_loss(|| false))
+}
+
+fn syncs(disk: &MemoryDisk) -> usize {
+    disk.log().iter().filter(|(operation, _)| *operation == Operation::Sync).count()
+}
+
+#[test]
+fn what_was_waited_for_survives_a_loss_of_power_and_the_rest_is_no_damage() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(200).unwrap();
+    append(&mut writer, 1..4);
+    opened.spool.wait_durable(far()).unwrap();
+    append(&mut writer, 4..6);
+    let left = power_lost(&stage).open();
+    assert_eq!(owed(&left.backlog, 0), [1, 2, 3]);
+    assert!(left.backlog.gaps.is_empty());
+    assert_eq!(owed(&stage.killed().open().backlog, 0), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn many_threads_share_syncs_and_each_gets_its_own() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let before = syncs(&stage.disk);
+    let rounds = 50;
+    std::thread::scope(|scope| {
+        for thread in 0..8_u64 {
+            let (spool, stage) = (&opened.spool, &stage);
+            scope.spawn(move || {
+                let mut writer = spool.lease(200).unwrap();
+                for round in 0..rounds {
+                    let sequence = 1 + thread * rounds + round;
+                    if append(&mut writer, [sequence]) == 0 {
+                        writer = spool.lease(200).unwrap();
+                        append(&mut writer, [sequence]);
+                    }
+                    spool.wait_durable(far()).unwrap();
+                    if round == rounds / 2 {
+                        let left = power_lost(stage).open();
+                        assert!(owed(&left.backlog, 0).contains(&sequence));
+                    }
+                }
+            });
+        }
+    });
+    assert!(syncs(&stage.disk) > before);
+    let mut all = owed(&power_lost(&stage).open().backlog, 0);
+    all.sort_unstable();
+    assert_eq!(all, (1..=8 * rounds).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_again() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(200).unwrap();
+    append(&mut writer, 1..4);
+    writer.chunk().set_done(0, 152);
+    writer.chunk().set_offered(0, 304);
+    wait_for_spare(&stage);
+    stage.disk.fail_once(Operation::Sync, Errno::IO);
+    opened.spool.wait_durable(far()).unwrap();
+    let log = stage.disk.log();
+    let (failed_at, failed) = log
+        .iter()
+        .enumerate()
+        .rfind(|(_, (operation, path))| *operation == Operation::Sync && path.ends_with("0000000001.segment"))
+        .map(|(at, (_, path))| (at, path.clone()))
+        .unwrap();
+    assert!(log[failed_at + 1..].iter().any(|(operation, path)| *operation == Operation::Sync && *path != failed));
+
+    // The same writer goes on, in the new place.
+    append(&mut writer, 4..6);
+    opened.spool.wait_durable(far()).unwrap();
+    let left = power_lost(&stage).open();
+    assert_eq!(owed(&left.backlog, 0), [2, 3, 4, 5]);
+    assert_eq!(left.backlog.parts[0].offered[0], 1);
+    assert!(left.backlog.gaps.is_empty());
+
+    // After a kill the chunk is there twice, and counts once.
+    let left = stage.killed().open();
+    assert_eq!(owed(&left.backlog, 0), [2, 3, 4, 5]);
+    assert_eq!(writer.chunk().read(0, writer.written(), sequences).unwrap(), [1, 2, 3, 4, 5]);
+    writer.chunk().set_done(0, writer.written());
+    drop(writer);
+    opened.spool.close();
+    assert!(stage.disk.files().is_empty(), "{:?}", stage.disk.files());
+}
+
+#[test]
+fn while_no_sync_succeeds_who_waits_is_told_why_and_once_one_does_nothing_is_missing() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(200).unwrap();
+    stage.disk.fail(Operation::Sync, Errno::IO);
+    append(&mut writer, 1..3);
+    // As long as it takes until the first failure is known.
+    let reason = loop {
+        let error = opened.spool.wait_durable(Instant::now() + Duration::from_millis(1)).unwrap_err();
+        if !error.reason.contains("in time") {
+            break error.reason;
+        }
+    };
+    assert!(reason.contains("Input/output error"), "{reason}");
+    append(&mut writer, 3..5);
+    stage.disk.heal();
+    opened.spool.wait_durable(far()).unwrap();
+    let left = power_lost(&stage).open();
+    assert_eq!(owed(&left.backlog, 0), [1, 2, 3, 4]);
+    assert!(left.backlog.gaps.is_empty());
+}
+
+#[test]
+fn a_failed_sync_with_no_room_for_a_new_segment_is_a_failure_until_there_is_room() {
+    let mut stage = Stage::durable();
+    stage.options.max_bytes = 2 * SEGMENT as u64;
+    stage.options.max_event_bytes = 64;
+    let opened = stage.open();
+    let first = fill(&opened.spool, 1, 4 * 26);
+    let second = fill(&opened.spool, 200, 4 * 26);
+    wait_for_spare(&stage);
+    stage.disk.fail_once(Operation::Sync, Errno::IO);
+    let error = opened.spool.wait_durable(Instant::now() + Duration::from_millis(200)).unwrap_err();
+    assert!(error.reason.contains("full") || error.reason.contains("in time"), "{}", error.reason);
+    for chunk in &second {
+        chunk.set_done(0, 26 * 152);
+    }
+    opened.spool.wait_durable(far()).unwrap();
+    let left = power_lost(&stage).open();
+    let found = owed(&left.backlog, 0);
+    assert!(found.starts_with(&(1..=104).collect::<Vec<_>>()), "{found:?}");
+    drop(first);
+}
+
+#[test]
+fn what_waits_for_the_disk_is_read_from_memory_and_memory_is_given_back_by_itself() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let chunks = fill(&opened.spool, 1, 26 * 30);
+    for chunk in &chunks {
+        assert_eq!(chunk.read(0, 152, sequences).unwrap().len(), 1);
+    }
+    // Nobody has waited for a sync: so many chunks ask for one.
+    wait_until(|| chunks.iter().take(10).all(|chunk| !chunk.has_shadow()));
+    for chunk in &chunks {
+        assert_eq!(chunk.read(0, 152, sequences).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_spool_that_was_not_opened_for_it_does_not_pretend() {
+    let opened = Stage::new(&["a"]).open();
+    let error = opened.spool.wait_durable(far()).unwrap_err();
+    assert_eq!(error.to_string(), "not known to be on the disk: the spool was not opened for that");
+}
+
+#[test]
+fn closing_ends_every_wait_and_brings_the_rest_to_the_disk() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    fill(&opened.spool, 1, 5);
+    stage.disk.fail(Operation::Sync, Errno::IO);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| opened.spool.wait_durable(far()));
+        wait_until(|| syncs(&stage.disk) > 2);
+        stage.disk.heal();
+        opened.spool.close();
+        // It got its sync or was told that there will be none.
+        drop(waiting.join().unwrap());
+    });
+    assert_eq!(owed(&power_lost(&stage).open().backlog, 0), [1, 2, 3, 4, 5]);
+}
