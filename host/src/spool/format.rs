@@ -247,7 +247,7 @@ impl ChunkHeader {
 
     /// Reads the header of a chunk at this position, unless it does not validate.
     pub fn decode(bytes: &[u8], position: Position) -> Option<Self> {
-        if bytes.len() < MARKS_AT || u32_at(bytes, 0) != CHUNK_MAGIC {
+        if bytes.len() < COMMITTED_AT || u32_at(bytes, 0) != CHUNK_MAGIC {
             return None;
         }
         let crc = crc32c::crc32c_append(seed(position.segment), &bytes[8..32]);

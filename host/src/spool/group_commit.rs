@@ -179,9 +179,8 @@ fn move_chunks(segment: &Segment, leasing: &Leasing) -> Result<bool, LeaseError>
 
 fn move_chunk(chunk: &Arc<Chunk>, leasing: &Leasing) -> Result<bool, LeaseError> {
     let Cut { segment, track, position, .. } = leasing.cut_for_copy(chunk.region_len(), chunk.number())?;
-    let has_moved = chunk.move_to(&segment, position.at, |frames, slots| {
-        copy(frames, slots, track, segment.seed, position)
-    })?;
+    let has_moved = chunk
+        .move_to(&segment, position.at, |frames, slots| copy(frames, slots, track, segment.seed, position))?;
     if has_moved {
         segment.add_chunk(chunk.clone());
         segment.mark_dirty();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::backlog::{Backlog, BacklogPart};
 use super::chunk::{Chunk, Found, Progress};
@@ -17,6 +18,9 @@ use super::scan_chunk::ScannedChunk;
 use super::segment::Segment;
 use super::sink_map::SinkMap;
 use super::stock::Stock;
+
+/// How long whoever asks for an owner holds its lock, at most.
+const SECOND_CHANCE: Duration = Duration::from_millis(5);
 
 /// What was taken over.
 #[derive(Default)]
@@ -45,15 +49,7 @@ pub fn recover(
 ) -> io::Result<Recovered> {
     remove_unfinished(disk, dir)?;
     let mut recovered = Recovered::default();
-    for path in folders_in(&**disk, dir)? {
-        let folder = match Folder::adopt(disk, &path) {
-            Ok(Some(folder)) => folder,
-            Ok(None) => continue,
-            Err(error) => {
-                tracing::error!("{}: the folder is left as it is: {error}", path.display());
-                continue;
-            }
-        };
+    for folder in adopt_all(disk, dir)? {
         match read_folder(&folder) {
             Ok(segments) => {
                 take_over(&folder, segments, heirs, jobs, stock, &mut recovered.backlog);
@@ -64,13 +60,33 @@ pub fn recover(
                 }
             }
             Err(error) => {
-                tracing::error!("{}: the folder is left as it is: {error}", path.display());
+                tracing::error!("{}: the folder is left as it is: {error}", folder.path().display());
                 folder.note_segment();
                 folder.leave();
             }
         }
     }
     Ok(recovered)
+}
+
+/// Locks all folders whose owners are gone. One that is locked gets a second chance a moment later: somebody may just
+/// have looked whether its owner is alive.
+fn adopt_all(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Vec<Arc<Folder>>> {
+    let adopt = |path: &Path| {
+        Folder::adopt(disk, path).unwrap_or_else(|error| {
+            tracing::error!("{}: the folder is left as it is: {error}", path.display());
+            None
+        })
+    };
+    let paths = folders_in(&**disk, dir)?;
+    let mut folders: Vec<_> = paths.iter().map(|path| adopt(path)).collect();
+    if folders.iter().any(Option::is_none) {
+        std::thread::sleep(SECOND_CHANCE);
+        for (folder, path) in folders.iter_mut().zip(&paths).filter(|(folder, _)| folder.is_none()) {
+            *folder = adopt(path);
+        }
+    }
+    Ok(folders.into_iter().flatten().collect())
 }
 
 struct ReadSegment {
@@ -164,7 +180,8 @@ fn take_over(
             });
             note_damage(scanned.damage, &segment, backlog);
             // A chunk whose number is lost stays between its neighbours.
-            let mut place = scanned.chunks.iter().map(|chunk| chunk.number).find(|number| *number != 0).unwrap_or(0);
+            let mut place =
+                scanned.chunks.iter().map(|chunk| chunk.number).find(|number| *number != 0).unwrap_or(0);
             for chunk in scanned.chunks {
                 if chunk.number == 0 || copies.get(&chunk.number) == Some(&(index, chunk.at)) {
                     place = if chunk.number == 0 { place } else { chunk.number };

@@ -79,7 +79,9 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
         .rfind(|(_, (operation, path))| *operation == Operation::Sync && path.ends_with("0000000001.segment"))
         .map(|(at, (_, path))| (at, path.clone()))
         .unwrap();
-    assert!(log[failed_at + 1..].iter().any(|(operation, path)| *operation == Operation::Sync && *path != failed));
+    assert!(
+        log[failed_at + 1..].iter().any(|(operation, path)| *operation == Operation::Sync && *path != failed)
+    );
 
     // The same writer goes on, in the new place.
     append(&mut writer, 4..6);

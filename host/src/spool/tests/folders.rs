@@ -89,7 +89,10 @@ fn damaged_copies_stay_and_their_folder_with_them() {
     opened.backlog.gaps.into_iter().for_each(|gap| gap.heal().unwrap());
     opened.spool.close();
     let files = left.disk.files();
-    assert!(files.iter().any(|file| file.to_str().unwrap().ends_with("0000000001.segment.damaged-1")), "{files:?}");
+    assert!(
+        files.iter().any(|file| file.to_str().unwrap().ends_with("0000000001.segment.damaged-1")),
+        "{files:?}"
+    );
     assert!(left.disk.segments().is_empty());
     left.open().spool.close();
     assert_eq!(left.disk.files(), files);
@@ -175,7 +178,12 @@ fn a_forked_child_does_not_keep_its_parents_folder() {
     let folder = spool.folder().to_owned();
     spool.close();
     let (next, backlog) = real_stage(temp.path());
-    assert_eq!(owed(&backlog, 0), (1..=10).collect::<Vec<_>>(), "the child lives, and {} is free", folder.display());
+    assert_eq!(
+        owed(&backlog, 0),
+        (1..=10).collect::<Vec<_>>(),
+        "the child lives, and {} is free",
+        folder.display()
+    );
     drop(writer);
     let child = rustix::process::Pid::from_raw(child).unwrap();
     rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).unwrap();

@@ -38,7 +38,9 @@ fn a_recycled_segment_gives_what_is_new_in_it_and_nothing_old() {
     // The rest of the second segment, then the spare that was prepared, then the recycled one.
     let mut expected = vec![200, 201];
     let mut next = 300;
-    while !stage.disk.segments().iter().any(|path| path.ends_with("0000000005.segment")) || expected.len() < 22 {
+    while !stage.disk.segments().iter().any(|path| path.ends_with("0000000005.segment"))
+        || expected.len() < 22
+    {
         let mut writer = opened.spool.lease(200).unwrap();
         append(&mut writer, [next]);
         expected.push(next);

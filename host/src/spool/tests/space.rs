@@ -107,9 +107,12 @@ fn adopted_segments_count_and_their_space_comes_back() {
 
 #[test]
 fn whatever_the_disk_refuses_is_an_error_at_the_call_and_no_loss_and_it_goes_on_when_the_disk_does() {
-    let operations = [Operation::Create, Operation::Allocate, Operation::Write, Operation::ShortWrite, Operation::Map];
+    let operations =
+        [Operation::Create, Operation::Allocate, Operation::Write, Operation::ShortWrite, Operation::Map];
     let errors = [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::ROFS, Errno::IO];
-    for (operation, errno) in operations.into_iter().flat_map(|operation| errors.map(|errno| (operation, errno))) {
+    for (operation, errno) in
+        operations.into_iter().flat_map(|operation| errors.map(|errno| (operation, errno)))
+    {
         let stage = Stage::new(&["a"]);
         let opened = stage.open();
         let mut writers = Vec::new();
@@ -127,7 +130,11 @@ fn whatever_the_disk_refuses_is_an_error_at_the_call_and_no_loss_and_it_goes_on_
         wait_until(|| opened.spool.lease(200).is_ok());
         lease_all(&opened.spool, &mut writers);
         let left = stage.killed().open();
-        assert_eq!(owed(&left.backlog, 0), (1..=writers.len() as u64).collect::<Vec<_>>(), "{operation:?}, {errno}");
+        assert_eq!(
+            owed(&left.backlog, 0),
+            (1..=writers.len() as u64).collect::<Vec<_>>(),
+            "{operation:?}, {errno}"
+        );
         assert!(left.backlog.gaps.is_empty());
         assert!(stage.disk.used() <= stage.options.max_bytes);
     }
@@ -141,7 +148,12 @@ fn a_mark_that_cannot_be_written_costs_duplicates_and_nothing_else() {
     let opened = left.open();
     left.disk.fail(Operation::Open, Errno::MFILE);
     settle(&opened.backlog);
-    assert!(opened.backlog.parts[0].chunk.read(0, 152, |_| ()).is_err_and(|error| error.kind() != io::ErrorKind::InvalidData));
+    assert!(
+        opened.backlog.parts[0]
+            .chunk
+            .read(0, 152, |_| ())
+            .is_err_and(|error| error.kind() != io::ErrorKind::InvalidData)
+    );
     left.disk.heal();
     opened.spool.close();
     assert!(left.disk.files().is_empty(), "done all the same");
