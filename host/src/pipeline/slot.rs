@@ -168,7 +168,7 @@ impl SlotWriter<'_> {
             inner.last_sequence = inner.next_sequence + SEQUENCE_BLOCK;
         }
         let sequence = inner.next_sequence;
-        let write = |bytes: &mut Vec<u8>| match record {
+        let mut write = |bytes: &mut Vec<u8>| match record {
             Record::Event(event) => {
                 let event_id = event.event_id.unwrap_or_else(|| inner.ids.next(timestamp));
                 frame::push_event(event, Stamp { sequence, timestamp, event_id, flags: 0 }, bytes)

@@ -69,7 +69,10 @@ impl Source {
     /// Notes in the spool that this sink may have the events up to this one from now on.
     pub fn note_offered(&self, sink: usize, end: u32) {
         let mut start = 0;
-        for stretch in self.stretches.iter().take_while(|_| start < end) {
+        for stretch in &self.stretches {
+            if start >= end {
+                return;
+            }
             start += stretch.events;
             stretch.chunk.set_offered(sink, stretch.to);
         }

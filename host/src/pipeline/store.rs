@@ -24,7 +24,7 @@ use super::pool::Pool;
 use super::run::{Run, RunParts, owed_to_all};
 use super::slot::{Chunk, Closed, Frames, Portion, Slot};
 use super::spool_room::SpoolRoom;
-use super::spooled::{Bodies, Source};
+use super::spooled::Source;
 use crate::event::frame;
 use crate::spool::LeaseError;
 

@@ -60,8 +60,10 @@ impl Pipeline {
             None => None,
             Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone(), &fanout)?),
         };
-        let recovered =
-            opened.as_ref().map(|opened| Recovered::count(&opened.backlog, setups.len())).unwrap_or_default();
+        let recovered = opened.as_ref().map_or_else(
+            || Recovered::nothing(setups.len()),
+            |opened| Recovered::count(&opened.backlog, setups.len()),
+        );
         let (spool, budget, backlog) = match opened {
             Some(opened) => (Some(opened.room), opened.budget, Some(opened.backlog)),
             None => (None, memory.clone(), None),

@@ -1,0 +1,208 @@
+//! The thread that brings to the disk what many threads wrote, with one sync for all of them.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::chunk::{Chunk, Progress};
+use super::error::{LeaseError, NotDurable};
+use super::format::{FrameHeader, Mark, Position, seal_frame};
+use super::leasing::{Cut, Leasing};
+use super::mapped::TrackWriter;
+use super::segment::Segment;
+use super::writer::commit;
+
+/// How long after a failed sync the next one begins.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+/// Syncs that many wait for at once.
+///
+/// A sync has a number. Whoever waits needs one that begins after he came: the next one that is not begun.
+#[derive(Default)]
+pub struct GroupCommit {
+    state: Mutex<State>,
+    wanted: Condvar,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last sync that began.
+    begun: u64,
+    /// The last sync that succeeded: everything that was written before it began is on the disk.
+    succeeded: u64,
+    is_wanted: bool,
+    failure: Option<String>,
+    is_stopped: bool,
+    /// Chunks leased since the last sync began.
+    leased: u32,
+}
+
+/// After so many chunks a sync begins though nobody waits for it: their frames are kept in memory until then.
+const MOST_LEASED: u32 = 16;
+
+impl GroupCommit {
+    /// Waits until everything that was written before this call is on the disk.
+    pub fn wait(&self, until: Instant) -> Result<(), NotDurable> {
+        let mut state = self.lock();
+        let needed = state.begun + 1;
+        state.is_wanted = true;
+        self.wanted.notify_one();
+        while state.succeeded < needed {
+            if state.is_stopped {
+                return Err(NotDurable { reason: "the spool is closed".to_owned() });
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let reason = state.failure.clone().unwrap_or_else(|| "the disk has not answered in time".to_owned());
+                return Err(NotDurable { reason });
+            }
+            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    /// Another chunk was leased: from time to time a sync begins, so that what it kept in memory can go.
+    pub fn note_lease(&self) {
+        let mut state = self.lock();
+        state.leased += 1;
+        if state.leased >= MOST_LEASED && !state.is_wanted {
+            state.is_wanted = true;
+            self.wanted.notify_one();
+        }
+    }
+
+    /// The thread is to end.
+    pub fn stop(&self) {
+        self.lock().is_stopped = true;
+        self.wanted.notify_one();
+        self.ended.notify_all();
+    }
+
+    /// Syncs whenever somebody wants it, until it is told to stop.
+    pub fn run(&self, leasing: &Leasing) {
+        let mut state = self.lock();
+        loop {
+            while !state.is_wanted && !state.is_stopped {
+                state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.is_stopped {
+                return;
+            }
+            state.is_wanted = false;
+            state.leased = 0;
+            state.begun += 1;
+            let begun = state.begun;
+            drop(state);
+            let result = sync_all(leasing);
+            state = self.lock();
+            match result {
+                Ok(()) => {
+                    state.succeeded = begun;
+                    state.failure = None;
+                    self.ended.notify_all();
+                }
+                Err(reason) => {
+                    tracing::error!("what was recorded could not be brought to the disk: {reason}");
+                    state.failure = Some(reason);
+                    state.is_wanted = true;
+                    // Only `stop` ends this earlier: others have their turn anyway.
+                    let again = Instant::now() + TRY_AGAIN;
+                    while !state.is_stopped && Instant::now() < again {
+                        let left = again.saturating_duration_since(Instant::now());
+                        state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                    }
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Brings everything that was written before this call to the disk; where that fails, to another segment.
+pub fn sync_all(leasing: &Leasing) -> Result<(), String> {
+    // A failure moves chunks to a new segment, which is synced in the next turn.
+    for _ in 0..2 {
+        let mut failed = None;
+        for segment in leasing.live() {
+            if let Err(error) = sync(&segment) {
+                failed = Some(format!("{}: {error}", segment.path().display()));
+                segment.retire();
+            }
+            if segment.is_retired() {
+                move_chunks(&segment, leasing)
+                    .map_err(|error| format!("{}: moving what is not on the disk: {error}", segment.path().display()))?;
+            }
+        }
+        let Some(failed) = failed else { return Ok(()) };
+        tracing::warn!("{failed}: written anew to another segment");
+    }
+    Err("the disk refuses one segment after the other".to_owned())
+}
+
+fn sync(segment: &Segment) -> io::Result<()> {
+    if segment.is_retired() {
+        return Ok(());
+    }
+    // Before the question whether there is anything to sync: all that they hold was written before it.
+    let sealed: Vec<_> =
+        segment.chunks().into_iter().filter(|chunk| chunk.has_shadow() && chunk.is_sealed()).collect();
+    if let Some(file) = segment.take_dirty() {
+        file.sync()?;
+    }
+    sealed.iter().for_each(|chunk| chunk.drop_shadow());
+    Ok(())
+}
+
+fn move_chunks(segment: &Segment, leasing: &Leasing) -> Result<(), LeaseError> {
+    for chunk in segment.chunks() {
+        if chunk.has_shadow() && chunk.is_in(segment) {
+            move_chunk(&chunk, leasing)?;
+        }
+    }
+    Ok(())
+}
+
+fn move_chunk(chunk: &Arc<Chunk>, leasing: &Leasing) -> Result<(), LeaseError> {
+    let Cut { segment, track, position, .. } = leasing.cut_for_copy(chunk.region_len(), chunk.number())?;
+    let moved = chunk.move_to(&segment, position.at, |frames, slots| {
+        copy(frames, slots, track, segment.seed, position)
+    })?;
+    if moved {
+        segment.add_chunk(chunk.clone());
+        segment.mark_dirty();
+    }
+    Ok(())
+}
+
+/// Writes frames and marks into a fresh region. They count only when all is there.
+fn copy(
+    frames: &[u8],
+    slots: &[Progress],
+    mut track: TrackWriter,
+    seed: u32,
+    position: Position,
+) -> io::Result<TrackWriter> {
+    let mut events = 0;
+    let mut rest = frames;
+    let mut frame = Vec::new();
+    while let Some(len) = FrameHeader::padded_len(rest) {
+        let (first, after) = rest.split_at_checked(len).ok_or(io::ErrorKind::InvalidData)?;
+        frame.clear();
+        frame.extend_from_slice(first);
+        seal_frame(&mut frame, events, seed);
+        track.append(&frame);
+        events += 1;
+        rest = after;
+    }
+    for (slot, progress) in slots.iter().enumerate() {
+        for (mark, value) in [(Mark::Offered, progress.offered), (Mark::Done, progress.done)] {
+            track.set_word(mark.at(slot), position.mark_word(mark, slot, value));
+        }
+    }
+    commit(&track, position.committed_salt(), events);
+    Ok(track)
+}

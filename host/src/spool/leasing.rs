@@ -1,0 +1,183 @@
+//! The segments of this process, and where the next region is cut from.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::chunk::Chunk;
+use super::error::LeaseError;
+use super::folder::Folder;
+use super::format::{ChunkHeader, PAGE, Position, chunk_header_len, round_up, u64_at};
+use super::housekeeper::Jobs;
+use super::mapped::{Carver, TrackWriter};
+use super::segment::Segment;
+use super::sink_map::SinkMap;
+use super::stock::{Prepared, Stock};
+use super::writer::ChunkWriter;
+
+/// Segments that stay mapped; older ones are read from their files.
+const MOST_MAPPED: usize = 4;
+
+/// The segments of this process, and where the next region is cut from.
+pub struct Leasing {
+    folder: Arc<Folder>,
+    stock: Arc<Stock>,
+    jobs: Arc<Jobs>,
+    map: Arc<SinkMap>,
+    chunk_bytes: usize,
+    shadow: bool,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    segment: Option<(Arc<Segment>, Carver)>,
+    /// All that are in use, in order.
+    live: Vec<Arc<Segment>>,
+    next_chunk: u64,
+    is_closed: bool,
+}
+
+/// A region that was cut, with the header of an empty chunk.
+pub struct Cut {
+    pub segment: Arc<Segment>,
+    pub track: TrackWriter,
+    pub position: Position,
+    pub region_len: u32,
+}
+
+impl Leasing {
+    /// Regions of `chunk_bytes` from segments of this stock; with `shadow`, frames are kept in memory until they are on
+    /// the disk.
+    pub fn new(
+        folder: Arc<Folder>,
+        stock: Arc<Stock>,
+        jobs: Arc<Jobs>,
+        map: Arc<SinkMap>,
+        chunk_bytes: usize,
+        shadow: bool,
+    ) -> Self {
+        let current = Current { segment: None, live: Vec::new(), next_chunk: 1, is_closed: false };
+        Self { folder, stock, jobs, map, chunk_bytes, shadow, current: Mutex::new(current) }
+    }
+
+    /// Leases a region for at least one frame of this length.
+    pub fn lease(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
+        let least = round_up(self.header_len() + frame_len);
+        let mut current = self.lock();
+        let number = current.next_chunk;
+        let cut = self.cut(&mut current, least, least.max(round_up(self.chunk_bytes)), number)?;
+        current.next_chunk += 1;
+        let Cut { segment, track, position, region_len } = cut;
+        let mapped = track.track().clone();
+        let (writer, copies) = if self.shadow {
+            let shadow = TrackWriter::on_heap(mapped.len());
+            let copies = (shadow.track().clone(), track);
+            (shadow, Some(copies))
+        } else {
+            (track, None)
+        };
+        let map = self.map.clone();
+        let chunk =
+            Arc::new(Chunk::written(number, region_len, map, segment.clone(), position.at, mapped, copies));
+        segment.hold();
+        segment.add_chunk(chunk.clone());
+        Ok(if self.shadow {
+            ChunkWriter::mirrored(chunk, writer)
+        } else {
+            ChunkWriter::direct(chunk, writer, segment.seed, position)
+        })
+    }
+
+    /// Cuts a region of exactly this length, for a copy of the chunk of this number.
+    pub fn cut_for_copy(&self, region_len: u32, number: u64) -> Result<Cut, LeaseError> {
+        self.cut(&mut self.lock(), region_len as usize, region_len as usize, number)
+    }
+
+    /// Cuts a region of `wanted` bytes, or what is left of a segment if that is at least `least`, and writes the header
+    /// of an empty chunk: regions follow each other without a hole, whenever the process dies.
+    fn cut(&self, current: &mut Current, least: usize, wanted: usize, number: u64) -> Result<Cut, LeaseError> {
+        if current.is_closed {
+            return Err(io::Error::other("the spool is closed").into());
+        }
+        let left = current.segment.as_ref().map_or(0, |(segment, carver)| {
+            if segment.is_retired() { 0 } else { carver.left() }
+        });
+        if left < least {
+            if least > self.stock.usable_bytes() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the frame does not fit into a segment").into());
+            }
+            if let Some((full, _)) = current.segment.take() {
+                full.release();
+            }
+            current.start(self.stock.take()?, &self.folder, &self.jobs, self.stock.segment_bytes());
+        }
+        let Some((segment, carver)) = &mut current.segment else {
+            return Err(io::Error::other("the spool has no segment").into());
+        };
+        let region_len = wanted.min(carver.left() / PAGE * PAGE);
+        let position = Position { segment: segment.number, at: carver.next() as u64 };
+        let header = ChunkHeader { number, region_len: region_len as u32, sinks: self.map.names.len() as u16 };
+        let Some(track) = carver.carve(self.header_len(), region_len) else {
+            return Err(io::Error::other("the segment has no room for the region").into());
+        };
+        // Backwards: what makes it a header comes last.
+        let bytes = header.encode(position);
+        for at in (0..bytes.len()).step_by(8).rev() {
+            track.set_word(at, u64_at(&bytes, at));
+        }
+        Ok(Cut { segment: segment.clone(), track, position, region_len: region_len as u32 })
+    }
+
+    /// Unmaps and closes all but the newest segments.
+    pub fn detach_old_segments(&self) {
+        let live = self.live();
+        for segment in &live[..live.len().saturating_sub(MOST_MAPPED)] {
+            if segment.is_detachable() {
+                segment.detach();
+            }
+        }
+    }
+
+    /// The segments in use, in order.
+    pub fn live(&self) -> Vec<Arc<Segment>> {
+        self.lock().live.clone()
+    }
+
+    /// A segment is not in use any more.
+    pub fn forget(&self, segment: &Arc<Segment>) {
+        self.lock().live.retain(|other| !Arc::ptr_eq(other, segment));
+    }
+
+    /// Whether this is the folder of this process's own segments.
+    pub fn owns(&self, folder: &Arc<Folder>) -> bool {
+        Arc::ptr_eq(&self.folder, folder)
+    }
+
+    /// Leases nothing more, and lets go of all segments; what is in them stays readable.
+    pub fn close(&self) {
+        let mut current = self.lock();
+        current.is_closed = true;
+        if let Some((segment, _)) = current.segment.take() {
+            segment.release();
+        }
+    }
+
+    fn header_len(&self) -> usize {
+        chunk_header_len(self.map.names.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn start(&mut self, prepared: Prepared, folder: &Arc<Folder>, jobs: &Arc<Jobs>, bytes: usize) {
+        let Prepared { number, file, carver } = prepared;
+        let mapping = carver.mapping().clone();
+        let segment =
+            Arc::new(Segment::mapped(number, bytes as u64, folder.clone(), jobs.clone(), file, mapping));
+        self.live.push(segment.clone());
+        self.segment = Some((segment, carver));
+        jobs.ask_to_prepare();
+    }
+}

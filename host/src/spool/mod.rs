@@ -1,0 +1,58 @@
+//! The crash-safe form of the queue: what was accepted stays on the disk until every sink has it for good.
+//!
+//! ```text
+//! spool_dir/<UUIDv7>/lock                         locked by the process (logger) that owns the folder; its pid
+//! spool_dir/<UUIDv7>/0000000001.segment …         preallocated files of one size
+//! spool_dir/<UUIDv7>/0000000007.segment.damaged-1 a copy of a segment in which damage was found
+//! ```
+//!
+//! Each process has a folder of its own, and takes over those whose owners are gone, the oldest first. There is no index
+//! that could disagree with the data. All numbers are little-endian; the layout, in `format`:
+//!
+//! - A **segment** begins with a header, a multiple of 4096 bytes: `AUDSPOOL`, format version u32 (1), length of the header
+//!   u32, bytes of the segment u64, its number u64, state u64 (`LIVELIVE`, `freefree`), CRC-32C u32, length of the table u32,
+//!   the table: a JSON list of the names of the sinks. After it come chunks.
+//! - A **chunk** is a region of whole pages that holds the frames of one thread, in its order. Its header: `CHNK`, CRC-32C
+//!   u32, number u64, bytes of the region u32, sinks u16, …; at 32 `committed`: bytes of frames u32, their count u16, check
+//!   u16; at 64 two marks for each sink, *offered* and *done*: offset u32, check u32. Each is one aligned word, so that no
+//!   crash tears it.
+//! - A **frame** holds one event (see `event::frame`); its CRC-32C and all others start with the number of the segment, so that
+//!   what an earlier use of the file left never validates.
+//!
+//! An event is accepted when `committed` covers its frame; what is behind that is the torn tail of a crash. A frame before it
+//! that does not validate is damage: it is skipped, counted, and reported as a [`Gap`].
+//!
+//! Files: `scan` reads bytes, `recover` takes over, `chunk`, `writer`, `segment`, `leasing` are what is written, `stock` and
+//! `housekeeper` the space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the file system.
+
+mod backlog;
+mod chunk;
+mod disk;
+mod error;
+mod folder;
+mod format;
+mod gap;
+mod group_commit;
+mod housekeeper;
+mod leasing;
+mod lock;
+mod mapped;
+mod real_disk;
+mod recover;
+mod scan;
+mod segment;
+mod sink_map;
+mod stock;
+mod whole;
+mod writer;
+
+pub use backlog::{Backlog, BacklogPart};
+pub use chunk::Chunk;
+pub use disk::Disk;
+pub use error::{LeaseError, SpoolError};
+pub use gap::Gap;
+pub use lock::close_locks_in_child;
+pub use real_disk::RealDisk;
+pub use stock::Bound;
+pub use whole::{Spool, SpoolOptions, segment_bytes};
+pub use writer::ChunkWriter;

@@ -1,0 +1,252 @@
+//! Taking over what processes left that are gone.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::backlog::{Backlog, BacklogPart};
+use super::chunk::{Chunk, Found, Progress};
+use super::disk::{Access, Disk};
+use super::folder::{Folder, folders_in, remove_unfinished};
+use super::format::segment_number;
+use super::gap::Gap;
+use super::housekeeper::Jobs;
+use super::scan::{Damage, ScannedChunk, SegmentRead, Scanned, scan_segment};
+use super::segment::Segment;
+use super::sink_map::SinkMap;
+use super::stock::Stock;
+
+/// What was taken over.
+#[derive(Default)]
+pub struct Recovered {
+    /// The folders, locked.
+    pub folders: Vec<Arc<Folder>>,
+    /// What is in them.
+    pub backlog: Backlog,
+}
+
+/// Who takes over for whom.
+pub struct Heirs<'a> {
+    /// Names of today's sinks.
+    pub sinks: &'a [String],
+    /// Whether each of them gets everything, whatever sinks it was for.
+    pub all: bool,
+}
+
+/// Takes over what processes left that are gone, the oldest first. What cannot be read is left as it is, and logged.
+pub fn recover(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    heirs: &Heirs<'_>,
+    jobs: &Arc<Jobs>,
+    stock: &Stock,
+) -> io::Result<Recovered> {
+    remove_unfinished(disk, dir)?;
+    let mut recovered = Recovered::default();
+    for path in folders_in(&**disk, dir)? {
+        let folder = match Folder::adopt(disk, &path) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::error!("{}: the folder is left as it is: {error}", path.display());
+                continue;
+            }
+        };
+        match read_folder(&folder, heirs.sinks.len()) {
+            Ok(segments) => {
+                take_over(&folder, segments, heirs, jobs, stock, &mut recovered.backlog);
+                if folder.is_empty() {
+                    folder.leave();
+                } else {
+                    recovered.folders.push(folder);
+                }
+            }
+            Err(error) => {
+                tracing::error!("{}: the folder is left as it is: {error}", path.display());
+                folder.note_segment();
+                folder.leave();
+            }
+        }
+    }
+    Ok(recovered)
+}
+
+struct ReadSegment {
+    name: String,
+    number: u64,
+    bytes: u64,
+    /// `None` if it holds nothing.
+    scanned: Option<Scanned>,
+}
+
+fn read_folder(folder: &Folder, sinks: usize) -> io::Result<Vec<ReadSegment>> {
+    let mut segments = Vec::new();
+    for name in folder.disk().list(folder.path())? {
+        let Some(number) = segment_number(&name) else { continue };
+        let bytes = read_file(&**folder.disk(), &folder.path().join(&name))?;
+        let scanned = match scan_segment(&bytes, number, sinks) {
+            SegmentRead::Free => None,
+            SegmentRead::Holds(scanned) => Some(scanned),
+            SegmentRead::Newer(version) => {
+                let text = format!("{name} has format {version}, which a later version wrote: drain it with that");
+                return Err(io::Error::other(text));
+            }
+        };
+        let is_damaged = |scanned: &Scanned| {
+            !scanned.damage.is_empty() || scanned.chunks.iter().any(|chunk| !chunk.damage.is_empty())
+        };
+        if scanned.as_ref().is_some_and(is_damaged) {
+            keep_copy(folder, &name, &bytes);
+        }
+        segments.push(ReadSegment { name, number, bytes: bytes.len() as u64, scanned });
+    }
+    segments.sort_by_key(|segment| segment.number);
+    Ok(segments)
+}
+
+/// All bytes of a file.
+pub(super) fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, Access::Read)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Keeps a copy of a damaged segment beside it, unless there is one of this size already.
+fn keep_copy(folder: &Folder, name: &str, bytes: &[u8]) {
+    let disk = folder.disk();
+    for number in 1..100 {
+        let path = folder.path().join(format!("{name}.damaged-{number}"));
+        let written = disk.create(&path).and_then(|file| {
+            file.write_at(bytes, 0)?;
+            file.sync()
+        });
+        match written {
+            Ok(()) => return tracing::error!("a copy of the damaged segment is kept: {}", path.display()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if read_file(&**disk, &path).is_ok_and(|kept| kept == bytes) {
+                    return;
+                }
+            }
+            Err(error) => {
+                let _ = disk.remove(&path);
+                return tracing::error!("{}: the damaged segment cannot be copied: {error}", path.display());
+            }
+        }
+    }
+}
+
+fn take_over(
+    folder: &Arc<Folder>,
+    segments: Vec<ReadSegment>,
+    heirs: &Heirs<'_>,
+    jobs: &Arc<Jobs>,
+    stock: &Stock,
+    backlog: &mut Backlog,
+) {
+    let copies = latest_copies(&segments);
+    for (index, read) in segments.into_iter().enumerate() {
+        let ReadSegment { name, number, bytes, scanned } = read;
+        folder.note_segment();
+        stock.note_found(bytes);
+        let segment = Arc::new(Segment::found(number, bytes, folder.clone(), name, jobs.clone()));
+        if let Some(scanned) = scanned {
+            let names = scanned.sinks.unwrap_or_else(|| heirs.sinks.to_vec());
+            let map = Arc::new(if heirs.all {
+                SinkMap::all(names, heirs.sinks.len())
+            } else {
+                SinkMap::new(names, heirs.sinks)
+            });
+            note_damage(scanned.damage, &segment, backlog);
+            for chunk in scanned.chunks {
+                if copies.get(&chunk.number) == Some(&(index, chunk.at)) {
+                    take_over_chunk(chunk, &segment, &map, backlog);
+                }
+            }
+        }
+        segment.release();
+    }
+}
+
+/// Where the chunk of each number is that counts: a chunk that was moved is there twice.
+fn latest_copies(segments: &[ReadSegment]) -> HashMap<u64, (usize, u64)> {
+    let mut latest: HashMap<u64, (usize, u64, u32)> = HashMap::new();
+    for (index, segment) in segments.iter().enumerate() {
+        for chunk in segment.scanned.iter().flat_map(|scanned| &scanned.chunks) {
+            let this = (index, chunk.at, chunk.len);
+            let counts = latest.entry(chunk.number).or_insert(this);
+            if chunk.len >= counts.2 {
+                *counts = this;
+            }
+        }
+    }
+    latest.into_iter().map(|(number, (index, at, _))| (number, (index, at))).collect()
+}
+
+fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, backlog: &mut Backlog) {
+    for damage in damage {
+        if damage.count > 0 || !damage.repairs.is_empty() {
+            backlog.gaps.push(Gap::new(damage, segment));
+        } else {
+            tracing::error!("{}: {}; nothing in it is lost", segment.path().display(), damage.reason);
+        }
+    }
+}
+
+fn take_over_chunk(chunk: ScannedChunk, segment: &Arc<Segment>, map: &Arc<SinkMap>, backlog: &mut Backlog) {
+    note_damage(chunk.damage, segment, backlog);
+    let ScannedChunk { number, at, region_len, header_len, len, marks, events, skips, .. } = chunk;
+    let slots: Vec<Progress> =
+        marks.iter().map(|(offered, done)| Progress { offered: (*offered).min(len), done: (*done).min(len) }).collect();
+    let least = slots.iter().map(|slot| slot.done).min().unwrap_or(0);
+    if events.last().is_none_or(|last| last.to <= least) {
+        return;
+    }
+    let found = Found { number, region_len, at, header_len, len, slots, skips };
+    segment.hold();
+    let chunk = Arc::new(Chunk::found(found, segment.clone(), map.clone()));
+    segment.add_chunk(chunk.clone());
+    for (name, done) in chunk.abandoned_slots() {
+        let count = events.iter().filter(|event| event.from >= done).count() as u64;
+        if count > 0 {
+            match backlog.unowed.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, events)) => *events += count,
+                None => backlog.unowed.push((name, count)),
+            }
+        }
+    }
+    let progress: Vec<Progress> = (0..map.sinks).map(|sink| chunk.progress(sink)).collect();
+    let mut parts: Vec<BacklogPart> = Vec::new();
+    for event in events {
+        let bits = progress.iter().enumerate().filter(|(_, progress)| event.from >= progress.done);
+        let owed = bits.fold(0, |owed, (sink, _)| owed | 1 << sink);
+        if owed == 0 {
+            continue;
+        }
+        let extended = parts.last_mut().filter(|part| part.owed == owed && part.to == event.from);
+        let part = match extended {
+            Some(part) => part,
+            None => {
+                parts.push(BacklogPart {
+                    chunk: chunk.clone(),
+                    from: event.from,
+                    to: event.from,
+                    events: 0,
+                    owed,
+                    offered: vec![0; map.sinks].into(),
+                    oldest: event.timestamp,
+                });
+                let Some(part) = parts.last_mut() else { continue };
+                part
+            }
+        };
+        part.to = event.to;
+        part.events += 1;
+        for (offered, progress) in part.offered.iter_mut().zip(&progress) {
+            *offered += u32::from(event.from < progress.offered);
+        }
+    }
+    backlog.parts.append(&mut parts);
+}

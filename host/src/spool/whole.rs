@@ -1,0 +1,216 @@
+//! The spool of this process.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::backlog::Backlog;
+use super::disk::Disk;
+use super::error::{LeaseError, NotDurable, SpoolError};
+use super::folder::Folder;
+use super::format::{MOST_HEADER_BYTES, MOST_SINKS, SegmentHeader, chunk_header_len, round_up};
+use super::group_commit::{GroupCommit, sync_all};
+use super::housekeeper::{self, Jobs, Reuse};
+use super::leasing::Leasing;
+use super::recover::{Heirs, recover};
+use super::sink_map::SinkMap;
+use super::stock::{Bound, Stock};
+use super::writer::ChunkWriter;
+
+const LARGEST_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// What a spool is opened with.
+#[derive(Clone, Debug)]
+pub struct SpoolOptions {
+    /// The folder that the folders of all processes are in.
+    pub dir: PathBuf,
+    /// Bytes that all segments together take at most.
+    pub max_bytes: u64,
+    /// Bytes of the largest event, as a canonical line.
+    pub max_event_bytes: usize,
+    /// Bytes of a region, where it is not made for a larger frame.
+    pub chunk_bytes: usize,
+    /// Whether frames are kept in memory until they are on the disk: what [`Spool::wait_durable`] needs.
+    pub shadow: bool,
+    /// The sinks, at most 31.
+    pub sinks: Vec<String>,
+    /// Whether each of them gets everything that was left, whatever sinks it was for.
+    pub heirs_of_all: bool,
+}
+
+/// Bytes of a segment of a spool of so many bytes: a sixteenth, but at least what an event of `max_event_bytes` needs.
+pub fn segment_bytes(max_bytes: u64, max_event_bytes: usize) -> usize {
+    // A list of empty texts takes four bytes each in a frame, and three in a line.
+    let frame_bytes = max_event_bytes.saturating_mul(4) / 3 + 256;
+    let least = round_up(MOST_HEADER_BYTES + chunk_header_len(MOST_SINKS) + frame_bytes);
+    least.max(round_up((max_bytes / 16).min(LARGEST_SEGMENT_BYTES) as usize))
+}
+
+/// The spool of this process: its own folder in `spool_dir`, and those that processes left which are gone.
+pub struct Spool {
+    folder: Arc<Folder>,
+    adopted: Vec<Arc<Folder>>,
+    stock: Arc<Stock>,
+    leasing: Arc<Leasing>,
+    jobs: Arc<Jobs>,
+    commits: Option<Arc<GroupCommit>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Spool {
+    /// Opens the spool: makes a folder for this process, and takes over those whose owners are gone, with what they
+    /// left. Reads all of it.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: SpoolOptions,
+        bound: Arc<dyn Bound>,
+    ) -> Result<(Arc<Self>, Backlog), SpoolError> {
+        check_names(&options.sinks)?;
+        let dir = &options.dir;
+        let failed = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| SpoolError::Io { doing, path, source }
+        };
+        disk.create_folders(dir).map_err(failed("making the folder", dir))?;
+        disk.check_folder(dir).map_err(failed("reading the folder", dir))??;
+        let folder = Folder::create(&disk, dir).map_err(failed("making a folder in", dir))?;
+        if options.shadow {
+            disk.sync_folder(dir).map_err(failed("syncing the folder", dir))?;
+        }
+        let segment_bytes = segment_bytes(options.max_bytes, options.max_event_bytes);
+        let stock = Arc::new(Stock::new(
+            disk.clone(),
+            folder.clone(),
+            bound,
+            options.max_bytes,
+            segment_bytes,
+            options.sinks.clone(),
+            options.shadow,
+        ));
+        let jobs = Arc::new(Jobs::default());
+        let heirs = Heirs { sinks: &options.sinks, all: options.heirs_of_all };
+        let recovered = recover(&disk, dir, &heirs, &jobs, &stock)
+            .map_err(failed("reading the folder", dir))?;
+        let map = Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks));
+        let leasing = Arc::new(Leasing::new(
+            folder.clone(),
+            stock.clone(),
+            jobs.clone(),
+            map,
+            options.chunk_bytes,
+            options.shadow,
+        ));
+        let commits = options.shadow.then(Arc::<GroupCommit>::default);
+        let mut spool = Self {
+            folder,
+            adopted: recovered.folders,
+            stock,
+            leasing,
+            jobs,
+            commits,
+            threads: Mutex::default(),
+        };
+        spool.start().map_err(failed("starting a thread for", dir))?;
+        spool.jobs.ask_to_prepare();
+        Ok((Arc::new(spool), recovered.backlog))
+    }
+
+    fn start(&mut self) -> std::io::Result<()> {
+        let (jobs, stock, leasing) = (self.jobs.clone(), self.stock.clone(), self.leasing.clone());
+        let housekeeper = thread::Builder::new()
+            .name("audit-spool".to_owned())
+            .spawn(move || housekeeper::run(&jobs, &stock, &leasing))?;
+        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
+        threads.push(housekeeper);
+        if let Some(commits) = self.commits.clone() {
+            let leasing = self.leasing.clone();
+            let syncing = thread::Builder::new()
+                .name("audit-sync".to_owned())
+                .spawn(move || commits.run(&leasing))?;
+            threads.push(syncing);
+        }
+        Ok(())
+    }
+
+    /// Leases a region for one thread, with room for a frame of this length. Makes no system call in the common case;
+    /// where the next segment is not ready, it is made here.
+    ///
+    /// # Errors
+    /// `Full` if the bound has no room for another segment, `Io` if the disk does not give one: the next call tries
+    /// again, but not more often than every 50 ms.
+    pub fn lease(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
+        let writer = self.leasing.lease(frame_len)?;
+        if let Some(commits) = &self.commits {
+            commits.note_lease();
+        }
+        Ok(writer)
+    }
+
+    /// Waits until everything that was written before this call is on the disk; needs `shadow`.
+    ///
+    /// # Errors
+    /// When it is not known to be there by `until`: it may get there all the same.
+    pub fn wait_durable(&self, until: Instant) -> Result<(), NotDurable> {
+        match &self.commits {
+            Some(commits) => commits.wait(until),
+            None => Err(NotDurable { reason: "the spool was not opened for that".to_owned() }),
+        }
+    }
+
+    /// Stops its threads, deletes what is done, and leaves the rest for a later process; its folders go if nothing is
+    /// left in them. Nothing can be leased after that. Blocks for a sync of the disk, if it was opened with `shadow`.
+    pub fn close(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        if threads.is_empty() {
+            return;
+        }
+        self.leasing.close();
+        self.jobs.stop();
+        if let Some(commits) = &self.commits {
+            commits.stop();
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the spool has panicked");
+            }
+        }
+        for segment in self.jobs.take_finished() {
+            housekeeper::give_back(&segment, &self.stock, &self.leasing, Reuse::No);
+        }
+        if self.commits.is_some()
+            && let Err(error) = sync_all(&self.leasing)
+        {
+            tracing::error!("what is left in the spool could not be brought to the disk: {error}");
+        }
+        self.stock.clear();
+        for segment in self.leasing.live() {
+            segment.detach();
+        }
+        for folder in self.adopted.iter().chain([&self.folder]) {
+            folder.leave();
+        }
+    }
+
+    /// This process's own folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn check_names(sinks: &[String]) -> Result<(), SpoolError> {
+    if sinks.len() > MOST_SINKS {
+        return Err(SpoolError::TooManySinks(sinks.len()));
+    }
+    let len = SegmentHeader::new(0, 0, sinks.to_vec()).len;
+    if len > MOST_HEADER_BYTES {
+        return Err(SpoolError::NamesTooLong(len, MOST_HEADER_BYTES));
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The right to write into a chunk.
+
+use std::sync::Arc;
+
+use super::chunk::Chunk;
+use super::format::{COMMITTED_AT, MOST_FRAMES, Position, committed_word, seal_frame};
+use super::mapped::TrackWriter;
+
+/// The right to write into a chunk; dropped, the chunk is sealed.
+pub struct ChunkWriter {
+    chunk: Arc<Chunk>,
+    track: TrackWriter,
+    region: Region,
+    events: u16,
+}
+
+/// What is needed to write a frame where it belongs.
+enum Region {
+    /// The track is the region itself.
+    Direct { seed: u32, salt: u64 },
+    /// The track is the shadow of the region, which may move.
+    Mirrored,
+}
+
+impl ChunkWriter {
+    /// Writes the region at this position.
+    pub(super) fn direct(chunk: Arc<Chunk>, track: TrackWriter, seed: u32, position: Position) -> Self {
+        let region = Region::Direct { seed, salt: position.committed_salt() };
+        Self { chunk, track, region, events: 0 }
+    }
+
+    /// Writes the shadow, and the region beside it.
+    pub(super) fn mirrored(chunk: Arc<Chunk>, shadow: TrackWriter) -> Self {
+        Self { chunk, track: shadow, region: Region::Mirrored, events: 0 }
+    }
+
+    /// The chunk.
+    pub fn chunk(&self) -> &Arc<Chunk> {
+        &self.chunk
+    }
+
+    /// Bytes that still fit.
+    #[inline]
+    pub fn room(&self) -> usize {
+        if u32::from(self.events) == MOST_FRAMES { 0 } else { self.track.room() }
+    }
+
+    /// Bytes that were written.
+    pub fn written(&self) -> u32 {
+        self.track.track().filled()
+    }
+
+    /// Writes a frame, padded to a multiple of eight, that must fit; gives it its number and its checksum. From then on
+    /// it is kept if the process dies.
+    #[inline]
+    pub fn append(&mut self, frame: &mut [u8]) {
+        debug_assert!(frame.len().is_multiple_of(8));
+        let index = self.events;
+        match self.region {
+            Region::Direct { seed, salt } => {
+                seal_frame(frame, index, seed);
+                self.track.append(frame);
+                commit(&self.track, salt, index + 1);
+            }
+            Region::Mirrored => {
+                let mut place = self.chunk.lock();
+                seal_frame(frame, index, place.segment.seed);
+                self.track.append(frame);
+                let position = Position { segment: place.segment.number, at: place.at };
+                if let Some(mirror) = &mut place.mirror {
+                    mirror.append(frame);
+                    commit(mirror, position.committed_salt(), index + 1);
+                }
+                place.segment.mark_dirty();
+            }
+        }
+        self.events = index + 1;
+    }
+}
+
+impl Drop for ChunkWriter {
+    fn drop(&mut self) {
+        self.chunk.seal(self.written());
+    }
+}
+
+/// Says that all that was written counts.
+#[inline]
+pub(super) fn commit(track: &TrackWriter, salt: u64, events: u16) {
+    track.set_word(COMMITTED_AT, committed_word(salt, track.track().filled(), events));
+}
