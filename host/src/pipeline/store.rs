@@ -339,7 +339,7 @@ impl Store {
         };
         loop {
             if self.spool.is_some() {
-                lock(&self.registry).slots.iter().for_each(|slot| slot.let_go_of_idle_chunk());
+                self.let_go_of_idle_chunks();
             }
             self.events.relieve(charge);
             self.wake();
@@ -453,6 +453,11 @@ impl Store {
         let position = lock(&self.order);
         self.take_slots();
         *position + lock(&self.pending).events
+    }
+
+    /// Has all threads let go of chunks of which everything was carried away: their places in the spool are wanted.
+    pub fn let_go_of_idle_chunks(&self) {
+        lock(&self.registry).slots.iter().for_each(|slot| slot.let_go_of_idle_chunk());
     }
 
     /// Accepts nothing more.
