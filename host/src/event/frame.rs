@@ -122,7 +122,8 @@ pub fn write_event(event: &PermissionAuditEvent, stamp: Stamp, room: &mut [u8]) 
         put_nullable(text.as_deref(), fixed, at, texts, &mut end)?;
     }
     // One scan over all texts at once.
-    let escapes = text::escaped_len(&texts[..end]) - end;
+    let texts_len = end;
+    let escapes = text::escaped_len(&texts[..texts_len]) - texts_len;
     put_nullable(event.metadata.as_ref().map(|metadata| metadata.as_str()), fixed, 3, texts, &mut end)?;
     let total = EVENT_LEN + lens_len + end;
     let frame_len = total.next_multiple_of(ALIGN);
@@ -130,7 +131,7 @@ pub fn write_event(event: &PermissionAuditEvent, stamp: Stamp, room: &mut [u8]) 
         Some(zeros) => *zeros = [0; ALIGN],
         None => texts.get_mut(end..frame_len - EVENT_LEN - lens_len)?.fill(0),
     }
-    let line_len = line_len(event, <[u8]>::len) + escapes;
+    let line_len = line_len(event, texts_len + escapes);
     let flags = event.flags() | stamp.flags;
     fixed[..HEADER_LEN].copy_from_slice(&header(EVENT, total, stamp, flags, event.action.code()));
     put_u32(fixed, HEADER_LEN + 16, event.attributes.len() as u32);
