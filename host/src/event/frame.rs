@@ -118,9 +118,9 @@ pub fn write_event(event: &PermissionAuditEvent, stamp: Stamp, room: &mut [u8]) 
             put(texts, &mut end, text.as_bytes())?;
         }
     }
-    for (text, at) in [&event.manager, &event.user_id, &event.user].into_iter().zip(0..) {
-        put_nullable(text.as_deref(), fixed, at, texts, &mut end)?;
-    }
+    put_nullable(event.manager.as_deref(), fixed, 0, texts, &mut end)?;
+    put_nullable(event.user_id.as_deref(), fixed, 1, texts, &mut end)?;
+    put_nullable(event.user.as_deref(), fixed, 2, texts, &mut end)?;
     // One scan over all texts at once.
     let texts_len = end;
     let escapes = text::escaped_len(&texts[..texts_len]) - texts_len;

@@ -73,16 +73,11 @@ pub fn escaped_len(text: &[u8]) -> usize {
 /// Whether all bytes stand for themselves.
 #[inline]
 pub fn is_plain(text: &[u8]) -> bool {
-    const LANES: usize = 16;
-    let Some(last) = text.last_chunk::<LANES>() else { return plain_len(text) == text.len() };
-    // Without a branch, so that the compiler looks at all lanes at once. The last one may overlap the one before.
-    let mut special = [false; LANES];
-    for lanes in text.as_chunks::<LANES>().0.iter().chain([last]) {
-        for (special, &byte) in special.iter_mut().zip(lanes) {
-            *special |= is_special(byte);
-        }
-    }
-    special == [false; LANES]
+    let Some(last) = text.last_chunk::<8>() else { return plain_len(text) == text.len() };
+    // Without a branch for each word. The last one may overlap the one before.
+    let words =
+        text.as_chunks::<8>().0.iter().fold(0, |all, word| all | special_bits(u64::from_le_bytes(*word)));
+    words | special_bits(u64::from_le_bytes(*last)) == 0
 }
 
 #[cold]

@@ -1,4 +1,4 @@
-//! One path, so many times: what `tests/benches/instructions.sh` counts the instructions of.
+//! One path, so many times, for `valgrind --tool=callgrind`: twice, and the difference is what the events cost.
 //!
 //! `audit-instructions PATH COUNT`, where PATH is `record` (id and frame, as `record` makes them) or `worker` (the
 //! canonical lines of frames).
