@@ -173,32 +173,34 @@ pub fn line_frame_len(line: &[u8]) -> usize {
     (LINE_LEN + line.len()).next_multiple_of(ALIGN)
 }
 
-/// Appends the frame of a line that is canonical already; `entry` says where its parts stand within the line. An action
-/// with a code above 255 is kept as 255.
-pub fn push_line(line: &[u8], entry: &RawEvent, out: &mut Vec<u8>) {
+/// Writes the frame of a line that is canonical already to the start of `room`; `entry` says where its parts stand within
+/// the line. `None` where it does not fit in. An action with a code above 255 is kept as 255.
+pub fn write_line_frame(line: &[u8], entry: &RawEvent, room: &mut [u8]) -> Option<Written> {
+    let frame_len = line_frame_len(line);
+    let (fixed, rest) = room.get_mut(..frame_len)?.split_first_chunk_mut::<LINE_LEN>()?;
     let stamp = Stamp {
         sequence: entry.sequence,
         timestamp: Timestamp::from_micros(entry.timestamp),
         event_id: Uuid::from_bytes(entry.event_id),
         flags: 0,
     };
-    let mut fixed = [0; LINE_LEN];
-    fixed[..HEADER_LEN].copy_from_slice(&header(
-        LINE,
-        LINE_LEN + line.len(),
-        stamp,
-        entry.flags,
-        entry.action,
-    ));
-    put_u32(&mut fixed, HEADER_LEN, entry.user_id_offset);
-    put_u32(&mut fixed, HEADER_LEN + 4, entry.user_id_len);
-    put_u32(&mut fixed, HEADER_LEN + 8, entry.manager_offset);
-    put_u32(&mut fixed, HEADER_LEN + 12, entry.manager_len);
-    let frame_len = line_frame_len(line);
-    out.reserve(frame_len);
-    out.extend_from_slice(&fixed);
-    out.extend_from_slice(line);
-    out.extend_from_slice(&[0; ALIGN][..frame_len - LINE_LEN - line.len()]);
+    let total = LINE_LEN + line.len();
+    fixed[..HEADER_LEN].copy_from_slice(&header(LINE, total, stamp, entry.flags, entry.action));
+    put_u32(fixed, HEADER_LEN, entry.user_id_offset);
+    put_u32(fixed, HEADER_LEN + 4, entry.user_id_len);
+    put_u32(fixed, HEADER_LEN + 8, entry.manager_offset);
+    put_u32(fixed, HEADER_LEN + 12, entry.manager_len);
+    let (text, zeros) = rest.split_at_mut_checked(line.len())?;
+    text.copy_from_slice(line);
+    zeros.fill(0);
+    Some(Written { frame_len, line_len: line.len() })
+}
+
+/// Appends the frame that [`write_line_frame`] writes.
+pub fn push_line(line: &[u8], entry: &RawEvent, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + line_frame_len(line), 0);
+    write_line_frame(line, entry, &mut out[start..]);
 }
 
 /// Appends the canonical lines of all `frames`, each with its newline, to `lines`, and an entry for each to `entries`

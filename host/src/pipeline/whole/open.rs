@@ -73,7 +73,16 @@ impl Pipeline {
         }
         let wake_every_event = setups.iter().any(|setup| wakes(&setup.settings));
         let sinks = setups.len();
-        let parts = StoreParts { sinks, wake_every_event, budget, memory, pool, spool, tally: tally.clone() };
+        let parts = StoreParts {
+            sinks,
+            wake_every_event,
+            max_event_bytes: buffer.max_event_bytes,
+            budget,
+            memory,
+            pool,
+            spool,
+            tally: tally.clone(),
+        };
         let store = Arc::new(Store::new(parts, Box::new(FanoutEvents(fanout.clone()))));
         let dead_letters = Arc::new(DeadLetters::new(delivery.dead_letter_path.clone()));
         let (watch, woken) = Watch::new();
