@@ -257,7 +257,13 @@ impl Chunk {
         let Place::Spool { writer, taken } = &mut current.place else {
             let Chunk { place, charged, events, first, oldest } = chunk.take()?;
             let Place::Memory { bytes, used, lease } = place else { return None };
-            return Some(Portion { frames: Frames::Memory { bytes, used, lease }, charged, events, first, oldest });
+            return Some(Portion {
+                frames: Frames::Memory { bytes, used, lease },
+                charged,
+                events,
+                first,
+                oldest,
+            });
         };
         let (from, to) = (*taken, writer.written());
         *taken = to;

@@ -84,7 +84,8 @@ impl Source {
         for stretch in &self.stretches {
             let count = (end - start).min(stretch.events);
             if count < stretch.events {
-                let offset = stretch.chunk.read(stretch.from, stretch.to, |frames| offset_of(frames, count))?;
+                let offset =
+                    stretch.chunk.read(stretch.from, stretch.to, |frames| offset_of(frames, count))?;
                 stretch.chunk.set_done(sink, stretch.from + offset);
                 return Ok(());
             }

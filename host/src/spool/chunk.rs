@@ -124,18 +124,16 @@ impl Chunk {
             return Err(beyond(from, to));
         }
         let mut frames = vec![0; (to - from) as usize];
-        let read = segment
-            .with_file(Access::Read, |file| file.read_at(&mut frames, frames_at + u64::from(from)))?;
-        check_frames(&frames[..read], segment.seed)
-            .filter(|_| read == frames.len())
-            .ok_or_else(|| {
-                let text = format!(
-                    "{}: the frames from byte {} on are damaged",
-                    segment.path().display(),
-                    frames_at + u64::from(from)
-                );
-                io::Error::new(io::ErrorKind::InvalidData, text)
-            })?;
+        let read =
+            segment.with_file(Access::Read, |file| file.read_at(&mut frames, frames_at + u64::from(from)))?;
+        check_frames(&frames[..read], segment.seed).filter(|_| read == frames.len()).ok_or_else(|| {
+            let text = format!(
+                "{}: the frames from byte {} on are damaged",
+                segment.path().display(),
+                frames_at + u64::from(from)
+            );
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?;
         Ok(use_frames(&frames))
     }
 
@@ -159,7 +157,8 @@ impl Chunk {
         }
         *value = to;
         for slot in self.map.slots_of(sink) {
-            let standing = place.sinks.iter().enumerate().filter(|(sink, _)| self.map.standing[slot] & 1 << sink != 0);
+            let standing =
+                place.sinks.iter().enumerate().filter(|(sink, _)| self.map.standing[slot] & 1 << sink != 0);
             let values = standing.map(|(_, progress)| progress.get(mark));
             let value = match mark {
                 Mark::Offered => values.max(),
@@ -184,7 +183,10 @@ impl Chunk {
     pub(super) fn abandoned_slots(&self) -> Vec<(String, u32)> {
         let place = self.lock();
         let slots = self.map.names.iter().zip(&self.map.standing).zip(&place.slots);
-        slots.filter(|((_, bits), _)| **bits == 0).map(|((name, _), slot)| (name.clone(), slot.done)).collect()
+        slots
+            .filter(|((_, bits), _)| **bits == 0)
+            .map(|((name, _), slot)| (name.clone(), slot.done))
+            .collect()
     }
 
     /// Its number in the folder.

@@ -24,10 +24,14 @@ pub enum SpoolError {
     #[error("the spool cannot be trusted: {0}")]
     Untrusted(#[from] Untrusted),
     /// There are more sinks than marks.
-    #[error("{0} sinks are configured, but a spool keeps marks for {MOST_SINKS} at most: configure fewer, or leave spool_dir out")]
+    #[error(
+        "{0} sinks are configured, but a spool keeps marks for {MOST_SINKS} at most: configure fewer, or leave spool_dir out"
+    )]
     TooManySinks(usize),
     /// The names of the sinks do not fit into a segment's header.
-    #[error("the names of the sinks take {0} bytes in the spool, but {1} at most fit: give them shorter names")]
+    #[error(
+        "the names of the sinks take {0} bytes in the spool, but {1} at most fit: give them shorter names"
+    )]
     NamesTooLong(usize, usize),
 }
 

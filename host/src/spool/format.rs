@@ -290,7 +290,10 @@ impl FrameHeader {
         let header: &[u8; FRAME_HEADER_LEN] = bytes.first_chunk()?;
         let total = u32_at(header, 4) as usize;
         let kind = header[45];
-        if total < FRAME_HEADER_LEN || total.next_multiple_of(8) > bytes.len() || !(1..=KIND_HOLE).contains(&kind) {
+        if total < FRAME_HEADER_LEN
+            || total.next_multiple_of(8) > bytes.len()
+            || !(1..=KIND_HOLE).contains(&kind)
+        {
             return None;
         }
         let covered = if kind == KIND_HOLE { FRAME_HEADER_LEN } else { total };

@@ -54,7 +54,8 @@ impl GroupCommit {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let reason = state.failure.clone().unwrap_or_else(|| "the disk has not answered in time".to_owned());
+                let reason =
+                    state.failure.clone().unwrap_or_else(|| "the disk has not answered in time".to_owned());
                 return Err(NotDurable { reason });
             }
             state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -110,7 +111,8 @@ impl GroupCommit {
                     let again = Instant::now() + TRY_AGAIN;
                     while !state.is_stopped && Instant::now() < again {
                         let left = again.saturating_duration_since(Instant::now());
-                        state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                        state =
+                            self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
                     }
                 }
             }
@@ -133,8 +135,9 @@ pub fn sync_all(leasing: &Leasing) -> Result<(), String> {
                 segment.retire();
             }
             if segment.is_retired() {
-                move_chunks(&segment, leasing)
-                    .map_err(|error| format!("{}: moving what is not on the disk: {error}", segment.path().display()))?;
+                move_chunks(&segment, leasing).map_err(|error| {
+                    format!("{}: moving what is not on the disk: {error}", segment.path().display())
+                })?;
             }
         }
         let Some(failed) = failed else { return Ok(()) };
@@ -168,9 +171,8 @@ fn move_chunks(segment: &Segment, leasing: &Leasing) -> Result<(), LeaseError> {
 
 fn move_chunk(chunk: &Arc<Chunk>, leasing: &Leasing) -> Result<(), LeaseError> {
     let Cut { segment, track, position, .. } = leasing.cut_for_copy(chunk.region_len(), chunk.number())?;
-    let moved = chunk.move_to(&segment, position.at, |frames, slots| {
-        copy(frames, slots, track, segment.seed, position)
-    })?;
+    let moved = chunk
+        .move_to(&segment, position.at, |frames, slots| copy(frames, slots, track, segment.seed, position))?;
     if moved {
         segment.add_chunk(chunk.clone());
         segment.mark_dirty();

@@ -102,7 +102,10 @@ pub fn give_back(segment: &Arc<Segment>, stock: &Stock, leasing: &Leasing, reuse
     if !is_reused && let Err(error) = segment.folder.disk().remove(&segment.path()) {
         // A segment that could not be recycled may have got its new name, and was deleted with it.
         if error.kind() != std::io::ErrorKind::NotFound {
-            tracing::warn!("{}: the finished segment could not be deleted: {error}", segment.path().display());
+            tracing::warn!(
+                "{}: the finished segment could not be deleted: {error}",
+                segment.path().display()
+            );
             return false;
         }
     }

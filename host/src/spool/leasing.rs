@@ -94,16 +94,29 @@ impl Leasing {
 
     /// Cuts a region of `wanted` bytes, or what is left of a segment if that is at least `least`, and writes the header
     /// of an empty chunk: regions follow each other without a hole, whenever the process dies.
-    fn cut(&self, current: &mut Current, least: usize, wanted: usize, number: u64) -> Result<Cut, LeaseError> {
+    fn cut(
+        &self,
+        current: &mut Current,
+        least: usize,
+        wanted: usize,
+        number: u64,
+    ) -> Result<Cut, LeaseError> {
         if current.is_closed {
             return Err(io::Error::other("the spool is closed").into());
         }
-        let left = current.segment.as_ref().map_or(0, |(segment, carver)| {
-            if segment.is_retired() { 0 } else { carver.left() }
-        });
+        let left = current.segment.as_ref().map_or(
+            0,
+            |(segment, carver)| {
+                if segment.is_retired() { 0 } else { carver.left() }
+            },
+        );
         if left < least {
             if least > self.stock.usable_bytes() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the frame does not fit into a segment").into());
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the frame does not fit into a segment",
+                )
+                .into());
             }
             if let Some((full, _)) = current.segment.take() {
                 full.release();
@@ -115,7 +128,8 @@ impl Leasing {
         };
         let region_len = wanted.min(carver.left() / PAGE * PAGE);
         let position = Position { segment: segment.number, at: carver.next() as u64 };
-        let header = ChunkHeader { number, region_len: region_len as u32, sinks: self.map.names.len() as u16 };
+        let header =
+            ChunkHeader { number, region_len: region_len as u32, sinks: self.map.names.len() as u16 };
         let Some(track) = carver.carve(self.header_len(), region_len) else {
             return Err(io::Error::other("the segment has no room for the region").into());
         };

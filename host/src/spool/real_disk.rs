@@ -104,10 +104,7 @@ impl DiskFile for RealFile {
 }
 
 /// Reads until it is all there, or the end of the file.
-pub fn read_all(
-    bytes: &mut [u8],
-    read: impl Fn(&mut [u8], usize) -> io::Result<usize>,
-) -> io::Result<usize> {
+pub fn read_all(bytes: &mut [u8], read: impl Fn(&mut [u8], usize) -> io::Result<usize>) -> io::Result<usize> {
     let mut done = 0;
     while done < bytes.len() {
         match read(&mut bytes[done..], done) {

@@ -12,7 +12,7 @@ use super::folder::{Folder, folders_in, remove_unfinished};
 use super::format::segment_number;
 use super::gap::Gap;
 use super::housekeeper::Jobs;
-use super::scan::{Damage, ScannedChunk, SegmentRead, Scanned, scan_segment};
+use super::scan::{Damage, Scanned, ScannedChunk, SegmentRead, scan_segment};
 use super::segment::Segment;
 use super::sink_map::SinkMap;
 use super::stock::Stock;
@@ -89,7 +89,8 @@ fn read_folder(folder: &Folder, sinks: usize) -> io::Result<Vec<ReadSegment>> {
             SegmentRead::Free => None,
             SegmentRead::Holds(scanned) => Some(scanned),
             SegmentRead::Newer(version) => {
-                let text = format!("{name} has format {version}, which a later version wrote: drain it with that");
+                let text =
+                    format!("{name} has format {version}, which a later version wrote: drain it with that");
                 return Err(io::Error::other(text));
             }
         };
@@ -198,8 +199,10 @@ fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, backlog: &mut Backlo
 fn take_over_chunk(chunk: ScannedChunk, segment: &Arc<Segment>, map: &Arc<SinkMap>, backlog: &mut Backlog) {
     note_damage(chunk.damage, segment, backlog);
     let ScannedChunk { number, at, region_len, header_len, len, marks, events, skips, .. } = chunk;
-    let slots: Vec<Progress> =
-        marks.iter().map(|(offered, done)| Progress { offered: (*offered).min(len), done: (*done).min(len) }).collect();
+    let slots: Vec<Progress> = marks
+        .iter()
+        .map(|(offered, done)| Progress { offered: (*offered).min(len), done: (*done).min(len) })
+        .collect();
     let least = slots.iter().map(|slot| slot.done).min().unwrap_or(0);
     if events.last().is_none_or(|last| last.to <= least) {
         return;

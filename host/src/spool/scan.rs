@@ -146,7 +146,8 @@ impl Scan<'_> {
     fn chunk(&self, at: usize, header: ChunkHeader) -> ScannedChunk {
         let position = Position { segment: self.number, at: at as u64 };
         let header_len = chunk_header_len(usize::from(header.sinks));
-        let word = |offset: usize| self.bytes.get(at + offset..at + offset + 8).map_or(0, |word| u64_at(word, 0));
+        let word =
+            |offset: usize| self.bytes.get(at + offset..at + offset + 8).map_or(0, |word| u64_at(word, 0));
         let most = header.region_len - header_len as u32;
         let committed =
             read_committed(position.committed_salt(), word(COMMITTED_AT)).filter(|(len, _)| *len <= most);
@@ -266,6 +267,12 @@ impl Scan<'_> {
 
 impl Damage {
     fn without_loss(reason: &str) -> Self {
-        Self { first_sequence: None, last_sequence: None, count: 0, reason: reason.into(), repairs: Vec::new() }
+        Self {
+            first_sequence: None,
+            last_sequence: None,
+            count: 0,
+            reason: reason.into(),
+            repairs: Vec::new(),
+        }
     }
 }

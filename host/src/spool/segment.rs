@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::chunk::Chunk;
 use super::disk::{Access, DiskFile};
 use super::folder::Folder;
-use super::format::{segment_name, seed};
+use super::format::{seed, segment_name};
 use super::housekeeper::Jobs;
 use super::mapped::Mapping;
 
@@ -146,7 +146,11 @@ impl Segment {
     }
 
     /// Calls this with the file, which is opened if it is not open.
-    pub fn with_file<R>(&self, access: Access, call: impl FnOnce(&dyn DiskFile) -> io::Result<R>) -> io::Result<R> {
+    pub fn with_file<R>(
+        &self,
+        access: Access,
+        call: impl FnOnce(&dyn DiskFile) -> io::Result<R>,
+    ) -> io::Result<R> {
         let open = self.lock().file.clone().filter(|_| !self.is_retired());
         match open {
             Some(file) => call(&*file),

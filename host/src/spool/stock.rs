@@ -70,8 +70,14 @@ impl Stock {
         sinks: Vec<String>,
         durable: bool,
     ) -> Self {
-        let state =
-            State { spares: Vec::new(), is_preparing: false, next_number: 1, used: 0, debt: 0, failure: None };
+        let state = State {
+            spares: Vec::new(),
+            is_preparing: false,
+            next_number: 1,
+            used: 0,
+            debt: 0,
+            failure: None,
+        };
         let (state, prepared) = (Mutex::new(state), Condvar::new());
         Self { disk, folder, bound, max_bytes, segment_bytes, sinks, durable, state, prepared }
     }
@@ -116,7 +122,8 @@ impl Stock {
             && let Some((since, text, kind, code)) = &state.failure
             && since.elapsed() < TRY_AGAIN
         {
-            let error = code.map_or_else(|| io::Error::new(*kind, text.clone()), io::Error::from_raw_os_error);
+            let error =
+                code.map_or_else(|| io::Error::new(*kind, text.clone()), io::Error::from_raw_os_error);
             return Err(error.into());
         }
         if !self.bound.take(self.segment_bytes) {
@@ -212,7 +219,8 @@ impl Stock {
         let path = self.path(number);
         let file = self.disk.create(&path)?;
         let file: Arc<dyn DiskFile> = Arc::from(file);
-        let prepared = file.allocate(self.segment_bytes as u64).and_then(|()| self.finish_preparing(number, file));
+        let prepared =
+            file.allocate(self.segment_bytes as u64).and_then(|()| self.finish_preparing(number, file));
         if prepared.is_err() {
             let _ = self.disk.remove(&path);
         }

@@ -90,8 +90,8 @@ impl Spool {
         ));
         let jobs = Arc::new(Jobs::default());
         let heirs = Heirs { sinks: &options.sinks, all: options.heirs_of_all };
-        let recovered = recover(&disk, dir, &heirs, &jobs, &stock)
-            .map_err(failed("reading the folder", dir))?;
+        let recovered =
+            recover(&disk, dir, &heirs, &jobs, &stock).map_err(failed("reading the folder", dir))?;
         let map = Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks));
         let leasing = Arc::new(Leasing::new(
             folder.clone(),
@@ -125,9 +125,8 @@ impl Spool {
         threads.push(housekeeper);
         if let Some(commits) = self.commits.clone() {
             let leasing = self.leasing.clone();
-            let syncing = thread::Builder::new()
-                .name("audit-sync".to_owned())
-                .spawn(move || commits.run(&leasing))?;
+            let syncing =
+                thread::Builder::new().name("audit-sync".to_owned()).spawn(move || commits.run(&leasing))?;
             threads.push(syncing);
         }
         Ok(())

@@ -85,7 +85,13 @@ impl Recovered {
 }
 
 /// Hands out what an earlier process left, and makes known what is damaged.
-pub fn hand_out(store: &Store, tally: &Tally, backlog: Backlog, bodies: &Arc<Bodies>, patience: Patience<'_>) {
+pub fn hand_out(
+    store: &Store,
+    tally: &Tally,
+    backlog: Backlog,
+    bodies: &Arc<Bodies>,
+    patience: Patience<'_>,
+) {
     for (sink, events) in &backlog.unowed {
         tracing::warn!(
             sink,
