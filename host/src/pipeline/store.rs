@@ -294,7 +294,7 @@ impl Store {
 
     fn lease(&self, charge: usize, frame_len: usize) -> Result<(Chunk, Taken), LeaseError> {
         if let Some(spool) = &self.spool {
-            return spool.lease(frame_len).map(|writer| (Chunk::spooled(writer), Taken::Yes));
+            return spool.lease(frame_len).map(|(writer, taken)| (Chunk::spooled(writer), taken));
         }
         if charge <= self.pool.chunk_bytes() {
             let taken = self.budget.take(self.pool.chunk_bytes());

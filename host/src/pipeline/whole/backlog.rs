@@ -9,7 +9,6 @@ use crate::config::{BufferSettings, Heirs, SpoolSettings};
 use crate::event::{IdGenerator, write_line};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::counters::Tally;
-use crate::pipeline::fanout::Fanout;
 use crate::pipeline::spool_room::{SpoolBound, SpoolRoom};
 use crate::pipeline::spooled::{Bodies, Source, Stretch};
 use crate::pipeline::store::{BacklogRun, Patience, Record, Store};
@@ -43,7 +42,6 @@ pub fn open_spool(
     buffer: &BufferSettings,
     sinks: Vec<String>,
     bodies: Arc<Bodies>,
-    fanout: &Arc<Fanout>,
 ) -> Result<OpenedSpool, SpoolError> {
     // Space is taken in whole segments, so that what has room by the budget has a segment.
     let segment = segment_bytes(settings.max_bytes, buffer.max_event_bytes) as u64;
@@ -58,9 +56,9 @@ pub fn open_spool(
         sinks,
         heirs_of_all: settings.heirs == Heirs::AllSinks,
     };
-    let bound = Arc::new(SpoolBound::new(budget.clone(), fanout));
-    let (spool, backlog) = Spool::open(disk, options, bound)?;
-    let room = SpoolRoom::new(spool, bodies, settings, buffer.block_timeout);
+    let bound = Arc::new(SpoolBound::new(budget.clone()));
+    let (spool, backlog) = Spool::open(disk, options, bound.clone())?;
+    let room = SpoolRoom::new(spool, bound, bodies, settings, buffer.block_timeout);
     Ok(OpenedSpool { room, budget, backlog })
 }
 

@@ -58,7 +58,7 @@ impl Pipeline {
         let bodies = Arc::new(Bodies::new(pool.clone(), memory.clone()));
         let opened = match &buffer.spool {
             None => None,
-            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone(), &fanout)?),
+            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone())?),
         };
         let recovered = opened.as_ref().map_or_else(
             || Recovered::nothing(setups.len()),
