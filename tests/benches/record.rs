@@ -71,8 +71,18 @@ impl Recorder for Pipeline {
 
 /// The file sink, loaded as a `.so` as a deployment does it.
 fn loaded(dir: &Dir) -> Box<dyn Recorder> {
+    loaded_with(dir, "")
+}
+
+/// The same, with the spool in the default durability.
+fn spooled(dir: &Dir) -> Box<dyn Recorder> {
+    loaded_with(dir, "[buffer]\nspool_dir = \"spool\"\n")
+}
+
+fn loaded_with(dir: &Dir, more: &str) -> Box<dyn Recorder> {
     let text = "[audit_logger]\nclass = \"file.FileAuditLogger\"\n[audit_logger.options]\npath = \"audit.ndjson\"\nfsync = \"never\"\n";
-    let config = Config::load(&dir.write("audit.toml", text)).expect("a good configuration");
+    let config =
+        Config::load(&dir.write("audit.toml", &format!("{text}{more}"))).expect("a good configuration");
     Box::new(Logger::open(config, &Loading::default()).expect("the sink opens"))
 }
 
@@ -143,25 +153,30 @@ fn check_lines(path: &Path, event: &PermissionAuditEvent) -> u64 {
 fn record(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("record");
     group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(10));
-    let dir = Dir::new();
-    let recorder = loaded(&dir);
-    let event = event();
-    group.bench_function("file .so, one producer", |bencher| {
-        bencher.iter_custom(|count| {
-            let mut took = Duration::ZERO;
-            let mut left = count;
-            while left > 0 {
-                let burst = left.min(BURST);
-                let started = Instant::now();
-                (0..burst).for_each(|_| recorder.record(&event));
-                took += started.elapsed();
-                left -= burst;
-                recorder.flush();
-            }
-            took
+    for (name, open) in [("in memory", loaded as Open), ("spool", spooled)] {
+        let dir = Dir::new();
+        let recorder = open(&dir);
+        group.bench_function(format!("file .so, one producer, {name}"), |bencher| {
+            bencher.iter_custom(|count| bursts(&*recorder, count));
         });
-    });
+    }
     group.finish();
+}
+
+/// Records so many events in bursts, with a flush after each that does not count.
+fn bursts(recorder: &dyn Recorder, count: u64) -> Duration {
+    let event = event();
+    let mut took = Duration::ZERO;
+    let mut left = count;
+    while left > 0 {
+        let burst = left.min(BURST);
+        let started = Instant::now();
+        (0..burst).for_each(|_| recorder.record(&event));
+        took += started.elapsed();
+        left -= burst;
+        recorder.flush();
+    }
+    took
 }
 
 fn end_to_end_into_a_file(criterion: &mut Criterion) {
@@ -175,28 +190,47 @@ fn end_to_end_into_a_file(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The same sink as a `.so` and linked in, in turn: the median of the ratios of neighbours.
-fn boundary(_: &mut Criterion) {
+type Open = fn(&Dir) -> Box<dyn Recorder>;
+
+/// Two ways, in turn: the median of the ratios of neighbours.
+fn compare(what: &str, one: impl Fn() -> Duration, other: impl Fn() -> Duration) {
     const ROUNDS: usize = 15;
     let mut ratios: Vec<f64> = (0..ROUNDS)
         .map(|round| {
             // Who goes first changes, so that a drift of the machine favours neither.
-            let (loaded, linked) = if round % 2 == 0 {
-                let loaded = end_to_end(loaded, 1);
-                (loaded, end_to_end(linked_in, 1))
+            let (one, other) = if round % 2 == 0 {
+                let one = one();
+                (one, other())
             } else {
-                let linked = end_to_end(linked_in, 1);
-                (end_to_end(loaded, 1), linked)
+                let other = other();
+                (one(), other)
             };
-            loaded.as_secs_f64() / linked.as_secs_f64()
+            one.as_secs_f64() / other.as_secs_f64()
         })
         .collect();
     ratios.sort_by(f64::total_cmp);
     let (least, median, most) = (ratios[0], ratios[ROUNDS / 2], ratios[ROUNDS - 1]);
-    println!(
-        "end to end, .so against linked in: ratio {median:.3} (median of {ROUNDS} pairs; {least:.3} to {most:.3})"
-    );
+    println!("{what}: ratio of times {median:.3} (median of {ROUNDS} pairs; {least:.3} to {most:.3})");
 }
 
-criterion_group!(benches, record, end_to_end_into_a_file, boundary);
+fn ratios(_: &mut Criterion) {
+    let producers = 1;
+    compare(
+        "end to end, .so against linked in",
+        || end_to_end(loaded, producers),
+        || end_to_end(linked_in, producers),
+    );
+    for producers in [1, 4] {
+        compare(
+            &format!("end to end, spool against memory, {producers} producers"),
+            || end_to_end(spooled, producers),
+            || end_to_end(loaded, producers),
+        );
+    }
+    let (memory_dir, spool_dir) = (Dir::new(), Dir::new());
+    let (memory, spool) = (loaded(&memory_dir), spooled(&spool_dir));
+    compare("record, spool against memory", || bursts(&*spool, 500_000), || bursts(&*memory, 500_000));
+}
+
+criterion_group!(benches, record, end_to_end_into_a_file, ratios);
 criterion_main!(benches);

@@ -71,6 +71,11 @@ impl ConfigError {
         Self::at_class(sink, &format!("sink `{}` cannot be opened: {reason}", sink.name))
     }
 
+    /// The spool could not be opened.
+    pub fn spool(reason: &str) -> Self {
+        Self::without_place(reason)
+    }
+
     /// Anything else about a sink, shown where its class stands.
     pub fn at_class(sink: &SinkConfig, message: &str) -> Self {
         Self::in_document(&sink.document, vec![Draft::new(sink.class_span.clone(), message)])

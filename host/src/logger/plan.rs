@@ -15,7 +15,7 @@ use crate::config::{
 use crate::loader::{
     Candidate, FindError, LoadedPlugin, PROBE_DEADLINE, PluginIndex, ProbeHow, Refusal, needs_probe, probe,
 };
-use crate::pipeline::{Pipeline, SinkFactory, SinkSetup};
+use crate::pipeline::{OpenError, Pipeline, SinkFactory, SinkOpenError, SinkSetup};
 
 /// How plugins are loaded.
 #[derive(Clone, Debug, Default)]
@@ -104,14 +104,21 @@ impl Plan {
             .map(|sink| SinkSetup { settings: sink.settings.clone(), factory: sink.factory.clone() })
             .collect();
         Pipeline::open(setups, self.buffer.clone(), self.delivery.clone(), self.secrets.clone()).map_err(
-            |error| match self.sinks.iter().find(|sink| sink.settings.name == error.name) {
-                Some(sink) => match &error.error.option {
-                    Some(option) => ConfigError::option(&sink.config, option, &error.error.reason),
-                    None => ConfigError::opening(&sink.config, &error.error.reason),
-                },
-                None => unreachable!("the pipeline opens the sinks of the plan only"),
+            |error| match error {
+                OpenError::Spool(error) => ConfigError::spool(&error.to_string()),
+                OpenError::Sink(error) => self.sink_error(&error),
             },
         )
+    }
+
+    fn sink_error(&self, error: &SinkOpenError) -> ConfigError {
+        match self.sinks.iter().find(|sink| sink.settings.name == error.name) {
+            Some(sink) => match &error.error.option {
+                Some(option) => ConfigError::option(&sink.config, option, &error.error.reason),
+                None => ConfigError::opening(&sink.config, &error.error.reason),
+            },
+            None => unreachable!("the pipeline opens the sinks of the plan only"),
+        }
     }
 }
 

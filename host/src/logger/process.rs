@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 
+use crate::spool;
+
 /// Counts the forks between the first process and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
@@ -24,7 +26,7 @@ pub fn generation() -> u32 {
 pub fn watch_forks() {
     static WATCH: Once = Once::new();
     WATCH.call_once(|| {
-        // SAFETY: the handler is a function of this library, which is never unloaded, and it only adds to an atomic: that
+        // SAFETY: the handler is a function of this library, which is never unloaded, and it only adds to an atomic and closes descriptors: that
         // is allowed in the child of a process with threads.
         let result = unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
         if result != 0 {
@@ -37,6 +39,7 @@ pub fn watch_forks() {
 
 extern "C" fn count_fork() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    spool::close_locks_in_child();
 }
 
 /// Closes this when the process exits, unless it is gone by then.

@@ -3,7 +3,7 @@
 //! A body lives as long as somebody needs it. In memory that is until the run's last sink has settled its last event.
 //! With a spool it may go earlier, when memory is short, and be made once more from the frames on disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use audit_plugin_api::RawEvent;
 
@@ -16,19 +16,29 @@ pub struct Body {
     lines: Vec<u8>,
     entries: Vec<RawEvent>,
     pool: Arc<Pool>,
-    /// Given back with it.
-    _charge: Charge,
+    /// Given back when all is settled, also while a call that hangs has the lines; unless a sink holds on to them.
+    charge: Mutex<Option<Arc<Charge>>>,
 }
 
 impl Body {
     /// Lines, each with its newline, an entry for each, and what they take from the budget.
     pub fn new(lines: Vec<u8>, entries: Vec<RawEvent>, charge: Charge, pool: Arc<Pool>) -> Self {
-        Self { lines, entries, pool, _charge: charge }
+        Self { lines, entries, pool, charge: Mutex::new(Some(Arc::new(charge))) }
     }
 
     /// Number of events.
     pub fn len(&self) -> u32 {
         self.entries.len() as u32
+    }
+
+    /// What it takes from the budget, for a sink that holds on to it; `None` when all is settled already.
+    pub fn charge(&self) -> Option<Arc<Charge>> {
+        self.charge.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All is settled: what it takes no longer counts, but for sinks that hold on to it.
+    pub fn give_back(&self) {
+        drop(self.charge.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// The entries from `start` to `end`.

@@ -39,7 +39,7 @@ mod whole;
 mod worker;
 
 pub use counters::Counts;
-pub use error::{FromCallback, OpenError, RecordError};
+pub use error::{FromCallback, OpenError, RecordError, SinkOpenError};
 pub use report::{CloseReport, FlushOutcome, Inspection, SinkReport};
 pub use sink::{SinkFactory, SinkInstance, linked};
 pub use store::{Patience, Record};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use audit_plugin_api::{Batch, Deadline, HeldRuns, Hold, RawEvent, SinkError, Written, flags};
 
 use super::body::Body;
+use super::budget::Charge;
 use super::delivery::Offer;
 use super::piece::Doubt;
 use super::run::Span;
@@ -74,15 +75,15 @@ struct Holder<'a>(&'a [HeldSpan]);
 
 impl Hold for Holder<'_> {
     fn hold(&self) -> Arc<dyn HeldRuns> {
-        Arc::new(HeldSpans(self.0.to_vec()))
+        Arc::new(HeldSpans(self.0.iter().map(|held| (held.clone(), held.body.charge())).collect()))
     }
 }
 
 /// Keeps the bodies of a batch, and keeps them counted in the bound.
-struct HeldSpans(Vec<HeldSpan>);
+struct HeldSpans(Vec<(HeldSpan, Option<Arc<Charge>>)>);
 
 impl HeldRuns for HeldSpans {
     fn run(&self, index: usize) -> &[u8] {
-        self.0.get(index).map_or(&[], |held| held.lines().0)
+        self.0.get(index).map_or(&[], |(held, _)| held.lines().0)
     }
 }

@@ -40,16 +40,15 @@ impl Pool {
         self.run_bytes
     }
 
-    /// An empty buffer of the size of a chunk.
+    /// A buffer of the size of a chunk, filled with anything.
     pub fn chunk(&self) -> Vec<u8> {
         let spare = self.chunks.lock().unwrap_or_else(PoisonError::into_inner).pop();
         spare.unwrap_or_else(|| touched(self.chunk_bytes))
     }
 
     /// Takes a chunk's buffer back.
-    pub fn put_chunk(&self, mut buffer: Vec<u8>) {
-        if buffer.capacity() == self.chunk_bytes {
-            buffer.clear();
+    pub fn put_chunk(&self, buffer: Vec<u8>) {
+        if buffer.len() == self.chunk_bytes {
             let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
             if chunks.len() < SPARE_CHUNKS {
                 chunks.push(buffer);
@@ -93,9 +92,7 @@ impl Pool {
     }
 }
 
-/// An empty buffer whose pages have been touched.
+/// A buffer whose pages have been touched.
 fn touched(bytes: usize) -> Vec<u8> {
-    let mut buffer = vec![1; bytes];
-    buffer.clear();
-    buffer
+    vec![1; bytes]
 }

@@ -180,7 +180,8 @@ impl Run {
         let before = self.unsettled[sink].fetch_sub(count, Ordering::AcqRel);
         debug_assert!(before >= count, "events were settled twice");
         if before == count && self.open_sinks.fetch_sub(1, Ordering::AcqRel) == 1 {
-            drop(self.lock_body().take());
+            let body = self.lock_body().take();
+            body.iter().for_each(|body| body.give_back());
         }
     }
 

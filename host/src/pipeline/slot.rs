@@ -135,11 +135,6 @@ pub struct SlotWriter<'a> {
 }
 
 impl SlotWriter<'_> {
-    /// Whether its chunk has room for an event of this charge and frame.
-    pub fn has_room(&self, charge: usize, frame_len: usize) -> bool {
-        self.inner.chunk.as_ref().is_some_and(|chunk| chunk.has_room(charge, frame_len))
-    }
-
     /// Puts what is in the chunk to what is full, and lets go of the chunk.
     pub fn seal(&mut self) {
         let inner = &mut *self.inner;
@@ -154,61 +149,73 @@ impl SlotWriter<'_> {
     }
 
     /// Writes an event into the chunk, if there is one with room for it. What it takes is known only when it is written:
-    /// the error says so, and nothing is changed.
+    /// after an error nothing is changed.
     pub fn push(
         &mut self,
         record: Record<'_>,
         timestamp: Timestamp,
+        max_line_len: usize,
         sequences: &AtomicU64,
-    ) -> Result<(), usize> {
+    ) -> Result<(), Unfit> {
         let inner = &mut *self.inner;
-        let Some(chunk) = &mut inner.chunk else { return Err(record.charge()) };
+        let Some(chunk) = &mut inner.chunk else { return Err(Unfit::NoRoom) };
         if inner.next_sequence == inner.last_sequence {
             inner.next_sequence = sequences.fetch_add(SEQUENCE_BLOCK, Ordering::Relaxed);
             inner.last_sequence = inner.next_sequence + SEQUENCE_BLOCK;
         }
         let sequence = inner.next_sequence;
-        let write = |bytes: &mut Vec<u8>| match record {
+        let mut write = |room: &mut [u8]| match record {
             Record::Event(event) => {
                 let event_id = event.event_id.unwrap_or_else(|| inner.ids.next(timestamp));
-                frame::push_event(event, Stamp { sequence, timestamp, event_id, flags: 0 }, bytes)
+                frame::write_event(event, Stamp { sequence, timestamp, event_id, flags: 0 }, room)
             }
             Record::Line(line, entry) => {
-                frame::push_line(line, &RawEvent { sequence, ..*entry }, bytes);
-                line.len()
+                frame::write_line_frame(line, &RawEvent { sequence, ..*entry }, room)
             }
         };
-        let charge = match &mut chunk.place {
-            Place::Memory { bytes, lease } => {
-                let before = bytes.len();
-                let line_len = write(bytes);
-                let charge = charge(line_len, bytes.len() - before);
-                if chunk.charged + charge > lease.bytes() {
-                    bytes.truncate(before);
-                    return Err(charge);
+        let written = match &mut chunk.place {
+            Place::Memory { bytes, used, lease } => {
+                let written = write(&mut bytes[*used..]).ok_or(Unfit::NoRoom)?;
+                if written.line_len > max_line_len {
+                    return Err(Unfit::TooLarge(written.line_len));
                 }
-                charge
+                if chunk.charged + charge(written.line_len, written.frame_len) > lease.bytes() {
+                    return Err(Unfit::NoRoom);
+                }
+                *used += written.frame_len;
+                written
             }
             Place::Spool { writer, .. } => {
-                inner.scratch.clear();
-                let line_len = write(&mut inner.scratch);
-                let charge = charge(line_len, inner.scratch.len());
-                if writer.room() < inner.scratch.len() {
-                    return Err(charge);
+                let room = writer.room();
+                if inner.scratch.len() < room {
+                    inner.scratch.resize(room, 0);
                 }
-                writer.append(&mut inner.scratch);
-                charge
+                let written = write(&mut inner.scratch[..room]).ok_or(Unfit::NoRoom)?;
+                if written.line_len > max_line_len {
+                    return Err(Unfit::TooLarge(written.line_len));
+                }
+                writer.append(&mut inner.scratch[..written.frame_len]);
+                written
             }
         };
         if chunk.events == 0 {
             chunk.oldest = Instant::now();
         }
         chunk.events += 1;
-        chunk.charged += charge;
+        chunk.charged += charge(written.line_len, written.frame_len);
         inner.next_sequence += 1;
         inner.accepted += 1;
         Ok(())
     }
+}
+
+/// Why an event was not written into a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its chunk has no room for it.
+    NoRoom,
+    /// Its line has more bytes than are allowed: so many, without newline.
+    TooLarge(usize),
 }
 
 /// Where one thread writes its frames.
@@ -222,16 +229,16 @@ pub struct Chunk {
 }
 
 enum Place {
-    /// For events of together this charge.
-    Memory { bytes: Vec<u8>, lease: Charge },
+    /// For events of together this charge; their frames take the first `used` bytes.
+    Memory { bytes: Vec<u8>, used: usize, lease: Charge },
     /// Up to `taken` it was carried away.
     Spool { writer: spool::ChunkWriter, taken: u32 },
 }
 
 impl Chunk {
-    /// An empty chunk in this buffer, for events of together this charge.
+    /// An empty chunk in all of this buffer, for events of together this charge.
     pub fn new(bytes: Vec<u8>, lease: Charge) -> Self {
-        Self::at(Place::Memory { bytes, lease })
+        Self::at(Place::Memory { bytes, used: 0, lease })
     }
 
     /// An empty chunk in the spool.
@@ -243,21 +250,20 @@ impl Chunk {
         Self { place, charged: 0, events: 0, first: 0, oldest: Instant::now() }
     }
 
-    fn has_room(&self, charge: usize, frame_len: usize) -> bool {
-        match &self.place {
-            Place::Memory { lease, .. } => self.charged + charge <= lease.bytes(),
-            Place::Spool { writer, .. } => frame_len <= writer.room(),
-        }
-    }
-
     /// What was written into it and not carried away before. A chunk in memory goes as a whole; one in the spool stays,
     /// and its thread goes on in it.
     fn carry_away(chunk: &mut Option<Chunk>) -> Option<Portion> {
         let current = chunk.as_mut().filter(|chunk| chunk.events > 0)?;
         let Place::Spool { writer, taken } = &mut current.place else {
             let Chunk { place, charged, events, first, oldest } = chunk.take()?;
-            let Place::Memory { bytes, lease } = place else { return None };
-            return Some(Portion { frames: Frames::Memory(bytes, lease), charged, events, first, oldest });
+            let Place::Memory { bytes, used, lease } = place else { return None };
+            return Some(Portion {
+                frames: Frames::Memory { bytes, used, lease },
+                charged,
+                events,
+                first,
+                oldest,
+            });
         };
         let (from, to) = (*taken, writer.written());
         *taken = to;
@@ -289,8 +295,8 @@ pub struct Portion {
 
 /// Where frames are.
 pub enum Frames {
-    /// In memory, with what they took from the budget.
-    Memory(Vec<u8>, Charge),
+    /// The first `used` of these bytes, with what they took from the budget.
+    Memory { bytes: Vec<u8>, used: usize, lease: Charge },
     /// In the spool.
     Spool(Stretch),
 }

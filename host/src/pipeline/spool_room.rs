@@ -1,12 +1,11 @@
 //! The spool as the store uses it: where chunks come from, and what has to be on the disk first.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::backoff::LONGEST;
 use super::budget::{Budget, Taken};
-use super::fanout::Fanout;
 use super::spooled::Bodies;
 use super::store::{Patience, Record, Refused};
 use crate::config::{DiskFor, Durability, SpoolSettings};
@@ -18,6 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The spool, and what the store knows of it.
 pub struct SpoolRoom {
     spool: Arc<Spool>,
+    bound: Arc<SpoolBound>,
     bodies: Arc<Bodies>,
     durability: Durability,
     disk_for: DiskFor,
@@ -27,9 +27,16 @@ pub struct SpoolRoom {
 
 impl SpoolRoom {
     /// This spool, used as the settings say. A caller waits for the disk for at most `patience`.
-    pub fn new(spool: Arc<Spool>, bodies: Arc<Bodies>, settings: &SpoolSettings, patience: Duration) -> Self {
+    pub fn new(
+        spool: Arc<Spool>,
+        bound: Arc<SpoolBound>,
+        bodies: Arc<Bodies>,
+        settings: &SpoolSettings,
+        patience: Duration,
+    ) -> Self {
         Self {
             spool,
+            bound,
             bodies,
             durability: settings.durability,
             disk_for: settings.disk_for.clone(),
@@ -48,8 +55,10 @@ impl SpoolRoom {
     }
 
     /// A chunk with room for a frame of this length.
-    pub fn lease(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
-        self.spool.lease(frame_len)
+    pub fn lease(&self, frame_len: usize) -> Result<(ChunkWriter, Taken), LeaseError> {
+        let writer = self.spool.lease(frame_len)?;
+        let is_half_full_now = self.bound.is_half_full_now.swap(false, Ordering::Relaxed);
+        Ok((writer, if is_half_full_now { Taken::HalfFull } else { Taken::Yes }))
     }
 
     /// Whether anything has to be on the disk before `record` returns.
@@ -91,26 +100,24 @@ impl SpoolRoom {
     }
 }
 
-/// Bounds the spool's space by a budget, and has the workers look when it becomes half full.
+/// Bounds the spool's space by a budget. Called under locks, so it only notes what workers should know.
 pub struct SpoolBound {
     budget: Arc<Budget>,
-    fanout: Weak<Fanout>,
+    is_half_full_now: AtomicBool,
 }
 
 impl SpoolBound {
     /// Bounded by this budget.
-    pub fn new(budget: Arc<Budget>, fanout: &Arc<Fanout>) -> Self {
-        Self { budget, fanout: Arc::downgrade(fanout) }
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, is_half_full_now: AtomicBool::new(false) }
     }
 }
 
 impl Bound for SpoolBound {
     fn take(&self, bytes: usize) -> bool {
         let taken = self.budget.take(bytes);
-        if taken == Taken::HalfFull
-            && let Some(fanout) = self.fanout.upgrade()
-        {
-            fanout.wake();
+        if taken == Taken::HalfFull {
+            self.is_half_full_now.store(true, Ordering::Relaxed);
         }
         taken != Taken::No
     }

@@ -69,7 +69,10 @@ impl Source {
     /// Notes in the spool that this sink may have the events up to this one from now on.
     pub fn note_offered(&self, sink: usize, end: u32) {
         let mut start = 0;
-        for stretch in self.stretches.iter().take_while(|_| start < end) {
+        for stretch in &self.stretches {
+            if start >= end {
+                return;
+            }
             start += stretch.events;
             stretch.chunk.set_offered(sink, stretch.to);
         }
@@ -81,7 +84,8 @@ impl Source {
         for stretch in &self.stretches {
             let count = (end - start).min(stretch.events);
             if count < stretch.events {
-                let offset = stretch.chunk.read(stretch.from, stretch.to, |frames| offset_of(frames, count))?;
+                let offset =
+                    stretch.chunk.read(stretch.from, stretch.to, |frames| offset_of(frames, count))?;
                 stretch.chunk.set_done(sink, stretch.from + offset);
                 return Ok(());
             }

@@ -22,9 +22,9 @@ use super::budget::{Budget, Charge, Taken};
 use super::counters::Tally;
 use super::pool::Pool;
 use super::run::{Run, RunParts, owed_to_all};
-use super::slot::{Chunk, Closed, Frames, Portion, Slot};
+use super::slot::{Chunk, Closed, Frames, Portion, Slot, Unfit};
 use super::spool_room::SpoolRoom;
-use super::spooled::{Bodies, Source};
+use super::spooled::Source;
 use crate::event::frame;
 use crate::spool::LeaseError;
 
@@ -49,29 +49,6 @@ impl Record<'_> {
         match self {
             Record::Event(event) => frame::canonical_len(event),
             Record::Line(line, _) => line.len(),
-        }
-    }
-
-    /// What it takes in the store: as a line with its entry, and before that as a frame.
-    pub(super) fn charge(&self) -> usize {
-        charge(self.line_len(), self.frame_len())
-    }
-
-    /// About what it takes, for less effort: nearly always at least as much.
-    fn likely_charge(&self) -> usize {
-        /// The keys and punctuation of a line, beyond what its frame has.
-        const KEYS_BYTES: usize = 280;
-        self.frame_len() + KEYS_BYTES + ENTRY_BYTES
-    }
-
-    /// Whether its line, without newline, has more bytes than this.
-    pub(super) fn is_larger_than(&self, bytes: usize) -> bool {
-        /// A byte of text is at most six in the line (`\u00xx`).
-        const MOST_OF_A_BYTE: usize = 6;
-        const MOST_OF_KEYS: usize = 512;
-        match self {
-            Record::Event(_) if self.frame_len() * MOST_OF_A_BYTE + MOST_OF_KEYS <= bytes => false,
-            _ => self.line_len() > bytes,
         }
     }
 
@@ -114,6 +91,8 @@ pub enum Refused {
     Closed,
     /// The store is full.
     Full,
+    /// Its canonical line has so many bytes, without newline.
+    TooLarge(usize),
     /// The spool cannot take it, for this reason.
     Spool(String),
     /// It was accepted, but cannot be made durable, for this reason.
@@ -172,6 +151,8 @@ pub struct StoreParts {
     pub sinks: usize,
     /// Whether each event wakes the workers (`batch_size = 1`).
     pub wake_every_event: bool,
+    /// Most bytes of a canonical line, without newline.
+    pub max_event_bytes: usize,
     /// Bounds what is accepted: bytes of memory, or of the spool.
     pub budget: Arc<Budget>,
     /// Bounds what is in memory.
@@ -280,29 +261,29 @@ impl Store {
             Record::Event(event) => event.timestamp.unwrap_or_else(Timestamp::now),
             Record::Line(_, entry) => Timestamp::from_micros(entry.timestamp),
         };
-        let frame_len = record.frame_len();
-        let mut needed = record.likely_charge();
         let mut half_full = false;
         let wake = loop {
             let mut writer = slot.writer().map_err(|Closed| Refused::Closed)?;
-            if !writer.has_room(needed, frame_len) {
-                writer.seal();
-                match self.lease(needed, frame_len) {
-                    Ok((chunk, taken)) => {
-                        half_full |= taken == Taken::HalfFull;
-                        writer.begin(chunk);
-                    }
-                    Err(lack) => {
-                        drop(writer);
-                        needed = record.charge();
-                        self.wait_for_room(needed, &lack, patience)?;
-                        continue;
-                    }
-                }
-            }
-            match writer.push(record, timestamp, &self.next_sequence) {
+            match writer.push(record, timestamp, self.max_event_bytes, &self.next_sequence) {
                 Ok(()) => break self.asleep.load(Ordering::Relaxed),
-                Err(charge) => needed = charge,
+                Err(Unfit::TooLarge(size)) => return Err(Refused::TooLarge(size)),
+                Err(Unfit::NoRoom) => {}
+            }
+            let (line_len, frame_len) = (record.line_len(), record.frame_len());
+            if line_len > self.max_event_bytes {
+                return Err(Refused::TooLarge(line_len));
+            }
+            let charge = charge(line_len, frame_len);
+            writer.seal();
+            match self.lease(charge, frame_len) {
+                Ok((chunk, taken)) => {
+                    half_full |= taken == Taken::HalfFull;
+                    writer.begin(chunk);
+                }
+                Err(lack) => {
+                    drop(writer);
+                    self.wait_for_room(charge, &lack, patience)?;
+                }
             }
         };
         if wake || half_full || self.wake_every_event {
@@ -313,7 +294,7 @@ impl Store {
 
     fn lease(&self, charge: usize, frame_len: usize) -> Result<(Chunk, Taken), LeaseError> {
         if let Some(spool) = &self.spool {
-            return spool.lease(frame_len).map(|writer| (Chunk::spooled(writer), Taken::Yes));
+            return spool.lease(frame_len).map(|(writer, taken)| (Chunk::spooled(writer), taken));
         }
         if charge <= self.pool.chunk_bytes() {
             let taken = self.budget.take(self.pool.chunk_bytes());
@@ -327,7 +308,7 @@ impl Store {
             Taken::No => Err(LeaseError::Full),
             taken => {
                 let lease = Charge::of(&self.budget, charge);
-                Ok((Chunk::new(Vec::with_capacity(charge), lease), taken))
+                Ok((Chunk::new(vec![0; charge], lease), taken))
             }
         }
     }
@@ -339,7 +320,7 @@ impl Store {
         };
         loop {
             if self.spool.is_some() {
-                lock(&self.registry).slots.iter().for_each(|slot| slot.let_go_of_idle_chunk());
+                self.let_go_of_idle_chunks();
             }
             self.events.relieve(charge);
             self.wake();
@@ -455,6 +436,11 @@ impl Store {
         *position + lock(&self.pending).events
     }
 
+    /// Has all threads let go of chunks of which everything was carried away: their places in the spool are wanted.
+    pub fn let_go_of_idle_chunks(&self) {
+        lock(&self.registry).slots.iter().for_each(|slot| slot.let_go_of_idle_chunk());
+    }
+
     /// Accepts nothing more.
     pub fn close(&self) {
         let mut registry = lock(&self.registry);
@@ -509,7 +495,7 @@ impl Store {
             Some(spool) => {
                 let stretches = portions.into_iter().filter_map(|portion| match portion.frames {
                     Frames::Spool(stretch) => Some(stretch),
-                    Frames::Memory(..) => None,
+                    Frames::Memory { .. } => None,
                 });
                 let source = Some(Source::new(stretches.collect(), spool.bodies().clone()));
                 RunParts { first, behind, len: events, oldest, body: None, source, owed }
@@ -529,12 +515,12 @@ impl Store {
         let (mut lines, mut entries) = self.pool.run(bytes, events as usize);
         let mut charge = Charge::of(&self.budget, 0);
         for portion in portions {
-            let Frames::Memory(buffer, leased) = portion.frames else { continue };
-            let read = frame::write_lines(&buffer, &mut lines, &mut entries);
+            let Frames::Memory { bytes, used, lease } = portion.frames else { continue };
+            let read = frame::write_lines(&bytes[..used], &mut lines, &mut entries);
             self.lose(u64::from(portion.events).saturating_sub(read as u64));
             lines.truncate(entries.last().map_or(0, |last: &RawEvent| (last.offset + last.len) as usize + 1));
-            self.pool.put_chunk(buffer);
-            charge.absorb(leased);
+            self.pool.put_chunk(bytes);
+            charge.absorb(lease);
         }
         charge.shrink_to(lines.len() + entries.len() * ENTRY_BYTES);
         Arc::new(Body::new(lines, entries, charge, self.pool.clone()))

@@ -54,7 +54,7 @@ mod writer;
 pub use backlog::{Backlog, BacklogPart};
 pub use chunk::Chunk;
 pub use disk::Disk;
-pub use error::{LeaseError, NotDurable, SpoolError};
+pub use error::{LeaseError, SpoolError};
 pub use gap::Gap;
 pub use lock::close_locks_in_child;
 pub use real_disk::RealDisk;

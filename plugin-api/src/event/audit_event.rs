@@ -160,7 +160,9 @@ impl PermissionAuditEvent {
 
     /// Length in bytes of the canonical JSON, without newline: exact.
     pub fn canonical_len(&self) -> usize {
-        line::line_len(self, text::escaped_len)
+        let lists = self.attributes.iter().chain(&self.permissions);
+        let texts = lists.chain([&self.manager, &self.user_id, &self.user].into_iter().flatten());
+        line::line_len(self, texts.map(|text| text::escaped_len(text.as_bytes())).sum())
     }
 }
 

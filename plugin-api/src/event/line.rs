@@ -93,12 +93,43 @@ where
     }
 
     #[inline]
-    fn fill_in_head(&self, head: &mut [u8]) {
-        self.event_id.hyphenated().encode_lower(&mut head[EVENT_ID_AT..]);
+    fn fill_in_head(&self, line: &mut [u8]) {
+        let Some(head) = line.first_chunk_mut::<{ HEAD.len() }>() else { return };
+        write_id(self.event_id, head);
         if let Some(text) = head[TIMESTAMP_AT..].first_chunk_mut() {
             self.timestamp.write_text(text);
         }
     }
+}
+
+/// Writes the digits of the id; its hyphens are there.
+#[inline]
+fn write_id(id: Uuid, head: &mut [u8; HEAD.len()]) {
+    let bytes = id.as_bytes();
+    let digits = |at: usize| hex_digits([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let [first, second, third, fourth] = [digits(0), digits(4), digits(8), digits(12)];
+    for (at, digits) in [
+        (0, &first[..]),
+        (9, &second[..4]),
+        (14, &second[4..]),
+        (19, &third[..4]),
+        (24, &third[4..]),
+        (28, &fourth[..]),
+    ] {
+        head[EVENT_ID_AT + at..][..digits.len()].copy_from_slice(digits);
+    }
+}
+
+/// The hexadecimal digits of four bytes, in lower case: all eight at once.
+#[inline]
+fn hex_digits(bytes: [u8; 4]) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut word = u64::from(u32::from_le_bytes(bytes));
+    word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    word = (word | word << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = word >> 4 & 0x000f_000f_000f_000f | (word & 0x000f_000f_000f_000f) << 8;
+    let is_letter = (nibbles + ONES * 6) >> 4 & ONES;
+    (nibbles + ONES * u64::from(b'0') + is_letter * u64::from(b'a' - b'0' - 10)).to_le_bytes()
 }
 
 /// Appends the canonical line of an event, with its newline, and says where it stands (`run` 0, `offset` within `out`).
@@ -125,10 +156,10 @@ pub fn write_line(
     .write(text::push_escaped, out)
 }
 
-/// Length in bytes of the canonical line, without newline, where `text_len` tells the length of each text in it:
-/// exact with [`text::escaped_len`].
+/// Length in bytes of the canonical line, without newline, where `texts_len` is the length of all its texts together
+/// (attributes, permissions, manager, user_id, user) in the form that they have in it.
 #[inline]
-pub fn line_len(event: &PermissionAuditEvent, text_len: impl Fn(&[u8]) -> usize + Copy) -> usize {
+pub fn line_len(event: &PermissionAuditEvent, texts_len: usize) -> usize {
     const PUNCTUATION: usize = HEAD.len()
         + ATTRIBUTES.len()
         + USER_ID.len()
@@ -137,15 +168,17 @@ pub fn line_len(event: &PermissionAuditEvent, text_len: impl Fn(&[u8]) -> usize 
         + METADATA.len()
         + END.len()
         - 1;
-    let nullable_len = |text: &Option<String>| text.as_ref().map_or(4, |text| text_len(text.as_bytes()) + 2);
+    let list_len = |texts: &[String]| (texts.len() * 3).saturating_sub(1);
+    let nullable_len = |text: &Option<String>| if text.is_some() { 2 } else { 4 };
     PUNCTUATION
         + event.action.as_str().len()
-        + list_len(&event.attributes, text_len)
+        + texts_len
+        + list_len(&event.attributes)
         + decision(event.flags()).len()
         + nullable_len(&event.manager)
         + nullable_len(&event.user_id)
         + nullable_len(&event.user)
-        + list_len(&event.permissions, text_len)
+        + list_len(&event.permissions)
         + event.metadata.as_ref().map_or(4, |metadata| metadata.as_str().len())
 }
 
@@ -171,12 +204,6 @@ fn push_list<'a>(
         out.push(b'"');
         opening = b",\"";
     }
-}
-
-#[inline]
-fn list_len(texts: &[String], text_len: impl Fn(&[u8]) -> usize) -> usize {
-    let quotes_and_commas = (texts.len() * 3).saturating_sub(1);
-    texts.iter().map(|text| text_len(text.as_bytes())).sum::<usize>() + quotes_and_commas
 }
 
 /// Appends the text in quotes, or null; returns where it starts within the line (0 for null), and its length there.

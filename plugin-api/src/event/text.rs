@@ -67,8 +67,17 @@ pub fn push_unit(unit: u16, out: &mut Vec<u8>) {
 /// Length in bytes of the escaped form.
 #[inline]
 pub fn escaped_len(text: &[u8]) -> usize {
-    let plain = plain_len(text);
-    if plain == text.len() { plain } else { plain + escaped_len_slow(&text[plain..]) }
+    if is_plain(text) { text.len() } else { escaped_len_slow(text) }
+}
+
+/// Whether all bytes stand for themselves.
+#[inline]
+pub fn is_plain(text: &[u8]) -> bool {
+    let Some(last) = text.last_chunk::<8>() else { return plain_len(text) == text.len() };
+    // Without a branch for each word. The last one may overlap the one before.
+    let words =
+        text.as_chunks::<8>().0.iter().fold(0, |all, word| all | special_bits(u64::from_le_bytes(*word)));
+    words | special_bits(u64::from_le_bytes(*last)) == 0
 }
 
 #[cold]
@@ -106,7 +115,7 @@ fn plain_len_below_8(text: &[u8]) -> usize {
 }
 
 fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 /// The high bit of each byte that is special; a bit above the lowest one may be set in error.
@@ -244,6 +253,7 @@ mod tests {
         fn plain_len_is_the_first_special_byte(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let expected = bytes.iter().position(|&byte| is_special(byte)).unwrap_or(bytes.len());
             prop_assert_eq!(plain_len(&bytes), expected);
+            prop_assert_eq!(is_plain(&bytes), expected == bytes.len());
         }
     }
 }

@@ -6,7 +6,7 @@ use super::answer::Blame;
 use super::pending::Pending;
 use super::{Burial, Delivery};
 use crate::pipeline::piece::{Doubt, Piece};
-use crate::pipeline::run::{Outcome, Run, Span};
+use crate::pipeline::run::{Outcome, Run};
 
 /// How long to wait before dead letters are written again.
 const BURIAL_RETRY: Duration = Duration::from_secs(1);

@@ -69,7 +69,7 @@ impl Delivery {
     ) -> Option<Step> {
         let flushing = !self.is_flushed();
         // Before anything newer is handed out: a busy logger would never be flushed otherwise.
-        if flushing && self.settled_to() >= self.flush_to {
+        if flushing && (self.settled_to() >= self.flush_to || self.has_left_the_rest()) {
             return Some(Step::Flush(self.flushes_asked));
         }
         if self.closing && !flushing && self.is_drained() {
@@ -178,7 +178,8 @@ impl Delivery {
         self.next_id += 1;
         self.last_offer = Some(now);
         let sink = self.sink;
-        let offer = Offer { sink, id, attempt: piece.attempts, spans: piece.spans.clone(), doubt: piece.doubt };
+        let offer =
+            Offer { sink, id, attempt: piece.attempts, spans: piece.spans.clone(), doubt: piece.doubt };
         self.offered = Some(Offered { id, piece, early: Vec::new() });
         offer
     }

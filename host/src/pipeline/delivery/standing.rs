@@ -25,6 +25,11 @@ impl Delivery {
         self.is_idle() && self.received >= self.flush_to
     }
 
+    /// Whether what is not settled was left in the spool.
+    pub(super) fn has_left_the_rest(&self) -> bool {
+        self.left_from.is_some() && self.is_idle()
+    }
+
     /// Whether every flush that was asked for came back.
     pub fn is_flushed(&self) -> bool {
         self.flushes_done >= self.flushes_asked

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use audit_plugin_api::{AckStatus, Acknowledgement, RawEvent, SinkError, Written};
 
 use crate::config::{DeliverySettings, SinkSettings};
+use crate::pipeline::body::Body;
 use crate::pipeline::budget::{Budget, Charge};
 use crate::pipeline::counters::Tally;
 use crate::pipeline::delivery::{Burial, Delivery, Instance, Offer, Step};
 use crate::pipeline::pool::Pool;
-use crate::pipeline::run::{Run, RunParts, Span};
+use crate::pipeline::run::{Run, RunParts, Span, owed_to_all};
 use crate::pipeline::store::Waiting;
 
 pub const HOUR: Duration = Duration::from_secs(3600);
@@ -54,7 +55,7 @@ impl Desk {
             waiting: Waiting::default(),
             pressed: false,
             budget: Arc::new(Budget::new(1 << 30)),
-            pool: Arc::new(Pool::new(1, 1)),
+            pool: Arc::new(Pool::new(1)),
             behind: 0,
         }
     }
@@ -72,16 +73,20 @@ impl Desk {
     pub fn push(&mut self, events: u32) {
         let entries = (0..events).map(|index| RawEvent { offset: index * 3, len: 2, ..RawEvent::default() });
         let behind = self.behind + u64::from(events);
+        let lines = b"{}\n".repeat(events as usize);
+        let charge = Charge::of(&self.budget, 0);
+        let body = Body::new(lines, entries.collect(), charge, self.pool.clone());
         let parts = RunParts {
             first: self.behind,
             behind,
-            lines: b"{}\n".repeat(events as usize),
-            entries: entries.collect(),
+            len: events,
             oldest: self.now,
-            charge: Charge::of(&self.budget, 0),
+            body: Some(Arc::new(body)),
+            source: None,
+            owed: owed_to_all(1),
         };
         self.behind = behind;
-        self.delivery.push(Arc::new(Run::new(parts, 1, self.pool.clone(), self.tally.clone())));
+        self.delivery.push(Arc::new(Run::new(parts, 1, self.tally.clone())));
     }
 
     pub fn behind(&self) -> u64 {

@@ -19,5 +19,6 @@ mod model;
 mod order;
 mod poison;
 mod retries;
+mod spooling;
 mod stage;
 mod writing_through;

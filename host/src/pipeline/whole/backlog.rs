@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use audit_plugin_api::{Action, Metadata, PermissionAuditEvent, Timestamp, flags};
 
-use crate::config::{BufferSettings, SpoolSettings};
+use crate::config::{BufferSettings, Heirs, SpoolSettings};
 use crate::event::{IdGenerator, write_line};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::counters::Tally;
-use crate::pipeline::fanout::Fanout;
 use crate::pipeline::spool_room::{SpoolBound, SpoolRoom};
 use crate::pipeline::spooled::{Bodies, Source, Stretch};
 use crate::pipeline::store::{BacklogRun, Patience, Record, Store};
@@ -21,7 +20,7 @@ const RUN_FRAME_BYTES: u32 = 160 << 10;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// How much was found in the spool at start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recovered {
     /// Each event once.
     pub total: u64,
@@ -43,7 +42,6 @@ pub fn open_spool(
     buffer: &BufferSettings,
     sinks: Vec<String>,
     bodies: Arc<Bodies>,
-    fanout: &Arc<Fanout>,
 ) -> Result<OpenedSpool, SpoolError> {
     // Space is taken in whole segments, so that what has room by the budget has a segment.
     let segment = segment_bytes(settings.max_bytes, buffer.max_event_bytes) as u64;
@@ -56,14 +54,20 @@ pub fn open_spool(
         chunk_bytes: CHUNK_BYTES,
         shadow: SpoolRoom::wants_copies(settings),
         sinks,
+        heirs_of_all: settings.heirs == Heirs::AllSinks,
     };
-    let bound = Arc::new(SpoolBound::new(budget.clone(), fanout));
-    let (spool, backlog) = Spool::open(disk, options, bound)?;
-    let room = SpoolRoom::new(spool, bodies, settings, buffer.block_timeout);
+    let bound = Arc::new(SpoolBound::new(budget.clone()));
+    let (spool, backlog) = Spool::open(disk, options, bound.clone())?;
+    let room = SpoolRoom::new(spool, bound, bodies, settings, buffer.block_timeout);
     Ok(OpenedSpool { room, budget, backlog })
 }
 
 impl Recovered {
+    /// Nothing, for this many sinks.
+    pub fn nothing(sinks: usize) -> Self {
+        Self { total: 0, by_sink: vec![0; sinks] }
+    }
+
     /// Counts a backlog, for this many sinks.
     pub fn count(backlog: &Backlog, sinks: usize) -> Self {
         let lost: u64 = backlog.gaps.iter().map(|gap| gap.count).sum();
@@ -79,7 +83,13 @@ impl Recovered {
 }
 
 /// Hands out what an earlier process left, and makes known what is damaged.
-pub fn hand_out(store: &Store, tally: &Tally, backlog: Backlog, bodies: &Arc<Bodies>, patience: Patience<'_>) {
+pub fn hand_out(
+    store: &Store,
+    tally: &Tally,
+    backlog: Backlog,
+    bodies: &Arc<Bodies>,
+    patience: Patience<'_>,
+) {
     for (sink, events) in &backlog.unowed {
         tracing::warn!(
             sink,
@@ -98,7 +108,7 @@ pub fn hand_out(store: &Store, tally: &Tally, backlog: Backlog, bodies: &Arc<Bod
         );
     }
     store.hand_out_backlog(runs(backlog.parts, bodies));
-    for gap in &backlog.gaps {
+    for gap in backlog.gaps {
         report(store, tally, gap, patience);
     }
 }
@@ -144,7 +154,7 @@ fn run(parts: Vec<BacklogPart>, oldest: Instant, bodies: &Arc<Bodies>) -> Option
 }
 
 /// Counts what a gap lost, and writes it into the audit stream as an event of its own.
-fn report(store: &Store, tally: &Tally, gap: &Gap, patience: Patience<'_>) {
+fn report(store: &Store, tally: &Tally, gap: Gap, patience: Patience<'_>) {
     tally.lose_in_spool(gap.count);
     tracing::error!(
         count = gap.count,
@@ -153,7 +163,7 @@ fn report(store: &Store, tally: &Tally, gap: &Gap, patience: Patience<'_>) {
         "the spool is damaged, and events in it are lost: {}",
         gap.reason
     );
-    let recorded = gap_event(gap).and_then(|event| {
+    let recorded = gap_event(&gap).and_then(|event| {
         let timestamp = Timestamp::now();
         let mut line = Vec::new();
         let mut entry = write_line(&event, 0, IdGenerator::new().next(timestamp), timestamp, &mut line);
@@ -176,6 +186,6 @@ fn gap_event(gap: &Gap) -> Result<PermissionAuditEvent, String> {
         "count": gap.count,
         "reason": gap.reason,
     } });
-    let metadata = Metadata::from_json(metadata.to_string()).map_err(|error| error.to_string())?;
+    let metadata = Metadata::from_json(&metadata.to_string()).map_err(|error| error.to_string())?;
     Ok(PermissionAuditEvent::new(Action::Mutation, true).manager("audit_host").metadata(metadata))
 }

@@ -88,6 +88,7 @@ impl Pipeline {
             sink.end(&reason);
         }
         if let Some(spool) = &self.store.spool {
+            self.store.let_go_of_idle_chunks();
             spool.close();
         }
     }

@@ -16,8 +16,7 @@ impl Pipeline {
         // Last: what has come to anything was accepted before.
         counts.recovered = self.recovered.total;
         counts.accepted = self.store.accepted() + counts.recovered;
-        let settled =
-            counts.delivered + counts.dead_lettered + counts.dropped + counts.spooled + counts.lost;
+        let settled = counts.delivered + counts.dead_lettered + counts.dropped + counts.spooled + counts.lost;
         counts.in_flight = counts.in_flight.min(counts.accepted.saturating_sub(settled));
         counts.with_queued()
     }

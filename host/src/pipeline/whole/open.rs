@@ -58,10 +58,12 @@ impl Pipeline {
         let bodies = Arc::new(Bodies::new(pool.clone(), memory.clone()));
         let opened = match &buffer.spool {
             None => None,
-            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone(), &fanout)?),
+            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone())?),
         };
-        let recovered =
-            opened.as_ref().map(|opened| Recovered::count(&opened.backlog, setups.len())).unwrap_or_default();
+        let recovered = opened.as_ref().map_or_else(
+            || Recovered::nothing(setups.len()),
+            |opened| Recovered::count(&opened.backlog, setups.len()),
+        );
         let (spool, budget, backlog) = match opened {
             Some(opened) => (Some(opened.room), opened.budget, Some(opened.backlog)),
             None => (None, memory.clone(), None),
@@ -71,7 +73,16 @@ impl Pipeline {
         }
         let wake_every_event = setups.iter().any(|setup| wakes(&setup.settings));
         let sinks = setups.len();
-        let parts = StoreParts { sinks, wake_every_event, budget, memory, pool, spool, tally: tally.clone() };
+        let parts = StoreParts {
+            sinks,
+            wake_every_event,
+            max_event_bytes: buffer.max_event_bytes,
+            budget,
+            memory,
+            pool,
+            spool,
+            tally: tally.clone(),
+        };
         let store = Arc::new(Store::new(parts, Box::new(FanoutEvents(fanout.clone()))));
         let dead_letters = Arc::new(DeadLetters::new(delivery.dead_letter_path.clone()));
         let (watch, woken) = Watch::new();

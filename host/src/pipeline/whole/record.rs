@@ -81,10 +81,6 @@ impl Pipeline {
     }
 
     fn try_accept(&self, record: Record<'_>, patience: Patience<'_>, into: Into) -> Result<(), RecordError> {
-        let limit = self.buffer.max_event_bytes;
-        if record.is_larger_than(limit) {
-            return Err(RecordError::TooLarge { size: record.line_len(), limit });
-        }
         let record = || into(&self.store, record, patience).map_err(|refused| self.refused(refused));
         match &self.turnstile {
             // From a sink's own callback: waiting for that sink would never end, so it is delivered later.
@@ -100,6 +96,7 @@ impl Pipeline {
         match refused {
             Refused::Closed => RecordError::Closed,
             Refused::Full => self.full(),
+            Refused::TooLarge(size) => RecordError::TooLarge { size, limit: self.store.max_event_bytes },
             Refused::Spool(reason) => RecordError::Spool(reason),
             Refused::NotDurable(reason) => RecordError::NotDurable(reason),
         }

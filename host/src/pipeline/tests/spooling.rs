@@ -1,0 +1,197 @@
+//! What the spool keeps when sinks, or this process, do not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use audit_plugin_api::{SinkError, Written};
+use tempfile::TempDir;
+
+use super::stage::{Actor, LONG, Seen, Setting, Stage};
+use crate::config::{Durability, SpoolSettings};
+use crate::pipeline::FlushOutcome;
+
+/// A pipeline with a spool in this folder.
+fn spooling(folder: &Arc<TempDir>) -> Setting {
+    Setting::with(|setting| {
+        setting.folder = folder.clone();
+        setting.delivery.dead_letter_path = folder.path().join("dead.ndjson");
+        setting.buffer.spool = Some(SpoolSettings::new(folder.path().join("spool")));
+    })
+}
+
+fn folder() -> Arc<TempDir> {
+    Arc::new(tempfile::tempdir().expect("a folder"))
+}
+
+fn refusing(name: &str) -> Actor {
+    Actor::new(name).on_write(|_| Err(SinkError::retryable("not now")))
+}
+
+/// What is in the spool: folders, and the names in them.
+fn files(folder: &TempDir) -> Vec<String> {
+    let folders = std::fs::read_dir(folder.path().join("spool")).expect("the spool");
+    let files =
+        folders.flat_map(|folder| std::fs::read_dir(folder.expect("a folder").path()).expect("a folder"));
+    files.map(|file| file.expect("a file").file_name().into_string().expect("UTF-8")).collect()
+}
+
+fn close(stage: &Stage, timeout: Duration) -> crate::pipeline::CloseReport {
+    stage.pipeline.close(timeout).expect("not in a callback")
+}
+
+#[test]
+fn what_is_delivered_leaves_nothing_in_the_spool() {
+    let folder = folder();
+    let stage = spooling(&folder).open(vec![Actor::new("sink")]);
+    stage.record(0..1000);
+    assert_eq!(stage.pipeline.flush(LONG).unwrap(), FlushOutcome::Flushed);
+    let counts = close(&stage, LONG).totals;
+    assert_eq!((counts.accepted, counts.delivered, counts.spooled), (1000, 1000, 0));
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..1000));
+    assert_eq!(files(&folder), [""; 0]);
+}
+
+#[test]
+fn what_a_sink_does_not_take_until_the_end_is_the_next_process_s_first() {
+    let folder = folder();
+    let stage = spooling(&folder).open(vec![refusing("sink")]);
+    stage.record(0..1000);
+    let counts = close(&stage, Duration::from_millis(100)).totals;
+    assert_eq!((counts.accepted, counts.spooled, counts.dead_lettered, counts.lost), (1000, 1000, 0, 0));
+    assert_eq!(counts.unsettled(), 0);
+    drop(stage);
+
+    let stage = spooling(&folder).open(vec![Actor::new("sink")]);
+    assert_eq!(stage.pipeline.counts().recovered, 1000);
+    stage.record(1000..1010);
+    let counts = close(&stage, LONG).totals;
+    assert_eq!((counts.accepted, counts.recovered, counts.delivered), (1010, 1000, 1010));
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..1010));
+    assert_eq!(files(&folder), [""; 0]);
+}
+
+#[test]
+fn each_sink_goes_on_where_it_was() {
+    let folder = folder();
+    let stage = spooling(&folder).open(vec![Actor::new("good"), refusing("bad")]);
+    stage.record(0..500);
+    let report = close(&stage, Duration::from_millis(200));
+    assert_eq!((report.totals.spooled, report.totals.delivered), (500, 0));
+    assert_eq!((report.sinks[0].counts.delivered, report.sinks[0].counts.spooled), (500, 0));
+    assert_eq!((report.sinks[1].counts.delivered, report.sinks[1].counts.spooled), (0, 500));
+    drop(stage);
+
+    let stage = spooling(&folder).open(vec![Actor::new("good"), Actor::new("bad")]);
+    let report = close(&stage, LONG);
+    assert_eq!((report.sinks[0].counts.recovered, report.sinks[1].counts.recovered), (0, 500));
+    assert_eq!((report.totals.recovered, report.totals.delivered), (500, 500));
+    assert_eq!(stage.numbers(0), [0_u64; 0]);
+    assert_eq!(stage.numbers(1), Vec::from_iter(0..500));
+}
+
+#[test]
+fn what_was_delivered_before_the_end_is_not_delivered_again() {
+    let folder = folder();
+    let stage =
+        spooling(&folder).open(vec![Actor::new("sink").on_write(|writing| match writing.numbers[0] {
+            0..200 => Ok(Written::Delivered),
+            _ => Err(SinkError::retryable("full")),
+        })]);
+    stage.record(0..1000);
+    let counts = close(&stage, Duration::from_millis(300)).totals;
+    assert_eq!((counts.delivered, counts.spooled), (200, 800));
+    drop(stage);
+
+    let stage = spooling(&folder).open(vec![Actor::new("sink")]);
+    close(&stage, LONG);
+    assert_eq!(stage.numbers(0), Vec::from_iter(200..1000));
+}
+
+#[test]
+fn what_may_have_been_delivered_says_so_when_it_comes_again() {
+    let folder = folder();
+    let stage = spooling(&folder).open(vec![refusing("sink")]);
+    stage.record(0..10);
+    close(&stage, Duration::from_millis(100));
+    drop(stage);
+
+    let stage = spooling(&folder).open(vec![Actor::new("sink")]);
+    let seen =
+        stage.see_until(0, |seen| matches!(seen, Seen::Write { .. }) || matches!(seen, Seen::Close(_)));
+    let Seen::Write { numbers, doubtful, .. } = seen else { panic!("{seen:?}") };
+    assert_eq!((numbers, doubtful), (Vec::from_iter(0..10), true));
+}
+
+#[test]
+fn a_sink_that_is_behind_costs_disk_and_not_memory() {
+    const CAPACITY: usize = 1 << 20;
+    let folder = folder();
+    let is_open = Arc::new(AtomicBool::new(false));
+    let waits = is_open.clone();
+    let setting = spooling(&folder);
+    let setting = Setting {
+        buffer: crate::config::BufferSettings {
+            capacity_bytes: CAPACITY,
+            max_event_bytes: 1 << 16,
+            ..setting.buffer.clone()
+        },
+        ..setting
+    };
+    let stage = setting.open(vec![
+        Actor::new("good"),
+        Actor::new("behind").on_write(move |_| {
+            if waits.load(Ordering::SeqCst) {
+                Ok(Written::Delivered)
+            } else {
+                Err(SinkError::retryable("not yet"))
+            }
+        }),
+    ]);
+    let mut most = 0;
+    for number in 0..20_000 {
+        stage.record([number]);
+        most = most.max(stage.pipeline.used_bytes());
+    }
+    is_open.store(true, Ordering::SeqCst);
+    assert_eq!(close(&stage, LONG).totals.delivered, 20_000);
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..20_000));
+    assert!(most <= CAPACITY, "{most} bytes");
+}
+
+#[test]
+fn a_full_spool_stops_admission_until_a_sink_has_flushed() {
+    let folder = folder();
+    let setting = Setting::with(|setting| {
+        setting.folder = folder.clone();
+        let spool = SpoolSettings { max_bytes: 1 << 20, ..SpoolSettings::new(folder.path().join("spool")) };
+        setting.buffer.spool = Some(spool);
+        setting.buffer.max_event_bytes = 1 << 12;
+    });
+    let stage = setting.open(vec![Actor::new("sink")]);
+    stage.record(0..50_000);
+    assert_eq!(close(&stage, LONG).totals.delivered, 50_000);
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..50_000));
+}
+
+#[test]
+fn with_durability_disk_events_of_several_threads_are_all_there() {
+    let folder = folder();
+    let setting = Setting::with(|setting| {
+        setting.folder = folder.clone();
+        let spool = SpoolSettings::new(folder.path().join("spool"));
+        setting.buffer.spool = Some(SpoolSettings { durability: Durability::Disk, ..spool });
+    });
+    let stage = setting.open(vec![Actor::new("sink")]);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let stage = &stage;
+            scope.spawn(move || stage.record(thread * 100..thread * 100 + 100));
+        }
+    });
+    assert_eq!(close(&stage, LONG).totals.delivered, 400);
+    let mut numbers = stage.numbers(0);
+    numbers.sort_unstable();
+    assert_eq!(numbers, Vec::from_iter(0..400));
+    assert_eq!(files(&folder), [""; 0]);
+}
