@@ -14,6 +14,8 @@ mod rejects;
 mod signals;
 #[path = "cli/spool.rs"]
 mod spool;
+#[path = "cli/spool_kill.rs"]
+mod spool_kill;
 #[path = "cli/summary.rs"]
 mod summary;
 
