@@ -194,6 +194,7 @@ impl Spool {
     }
 
     /// This process's own folder.
+    #[cfg(test)]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
