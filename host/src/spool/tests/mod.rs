@@ -3,6 +3,7 @@
 mod commits;
 mod damage;
 mod folders;
+mod model;
 mod normal;
 mod recycling;
 mod sinks;
