@@ -82,7 +82,7 @@ fn spooled(dir: &Dir) -> Box<dyn Recorder> {
 fn loaded_with(dir: &Dir, more: &str) -> Box<dyn Recorder> {
     let text = "[audit_logger]\nclass = \"file.FileAuditLogger\"\n[audit_logger.options]\npath = \"audit.ndjson\"\nfsync = \"never\"\n";
     let config =
-        Config::load(&dir.write("audit.toml", &format!("{text}{more}"))).expect("a good configuration");
+        Config::load(&dir.write("audit.toml", format!("{text}{more}"))).expect("a good configuration");
     Box::new(Logger::open(config, &Loading::default()).expect("the sink opens"))
 }
 

@@ -3,6 +3,7 @@
 //! Everything that can be wrong before the first event (configuration, plugins, sinks, inputs) is found before it. From
 //! then on each line is accepted or rejected and counted, and the run ends with the summary, whatever happens in between.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -125,7 +126,8 @@ impl Reading<'_> {
     }
 
     fn read(&mut self, input: &Input, read_bytes: &AtomicU64) -> Flow {
-        let reader = input.reader(self.stop, read_bytes);
+        let reader =
+            Durably { input: input.reader(self.stop, read_bytes), logger: self.logger, stop: self.stop };
         let mut lines = LineReader::new(reader, longest_line(self.buffer));
         loop {
             match lines.next_line() {
@@ -176,10 +178,14 @@ impl Reading<'_> {
             WhenFull::Block => Patience::UntilStopped(self.stop.flag()),
             WhenFull::Fail => Patience::None,
         };
-        match self.logger.accept(Record::Line(&self.line[..entry.len as usize], &entry), patience) {
+        match self.logger.accept_unsynced(Record::Line(&self.line[..entry.len as usize], &entry), patience) {
             Ok(()) => Flow::GoOn,
             // Told to stop while the store was full: the line was not taken, as those behind it.
-            Err(RecordError::Full { .. }) if self.buffer.when_full == WhenFull::Block => Flow::End,
+            Err(RecordError::Full { .. } | RecordError::Spool(_))
+                if self.buffer.when_full == WhenFull::Block =>
+            {
+                Flow::End
+            }
             // It was accepted, and is counted as a dead letter.
             Err(RecordError::Undelivered(_)) => Flow::GoOn,
             Err(error) => self.reject(rejected, &error.to_string()),
@@ -193,6 +199,24 @@ impl Reading<'_> {
             Strictness::GoOn => Flow::GoOn,
             Strictness::FirstRejectEnds => Flow::End,
         }
+    }
+}
+
+/// Input of which the next piece is read only when the events of the last one are as durable as `[buffer]` asks for: one
+/// wait for the disk serves a whole piece, and none is left waiting for input.
+struct Durably<'a, R> {
+    input: R,
+    logger: &'a Logger,
+    stop: &'a Stop,
+}
+
+impl<R: Read> Read for Durably<'_, R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        // Told to stop while the disk does not answer: what was accepted is delivered all the same, if it can be.
+        if let Err(error) = self.logger.sync(Patience::UntilStopped(self.stop.flag())) {
+            tracing::warn!("{error}");
+        }
+        self.input.read(bytes)
     }
 }
 

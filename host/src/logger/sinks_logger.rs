@@ -62,6 +62,18 @@ impl Logger {
         self.inner.pipeline_to_record()?.accept(record, patience)
     }
 
+    /// As [`Logger::accept`], but does not wait for the disk where `durability` or `disk_for` ask for it: [`Logger::sync`]
+    /// does, for many events at once.
+    pub fn accept_unsynced(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), RecordError> {
+        self.inner.pipeline_to_record()?.accept_unsynced(record, patience)
+    }
+
+    /// Waits until everything accepted before is as durable as `[buffer]` asks for; returns at once where that is nothing
+    /// that has to be waited for.
+    pub fn sync(&self, patience: Patience<'_>) -> Result<(), RecordError> {
+        self.inner.pipeline().map_or(Ok(()), |pipeline| pipeline.sync(patience))
+    }
+
     /// Counts something that was never accepted, such as a line of input that is no event.
     pub fn reject(&self) {
         if let Some(pipeline) = self.inner.pipeline() {

@@ -101,8 +101,10 @@ pub fn hand_out(
     let events: u64 = backlog.parts.iter().map(|part| u64::from(part.events)).sum();
     if events > 0 {
         let doubtful: u64 = backlog.parts.iter().map(most_offered).sum();
+        let oldest = backlog.parts.iter().map(|part| part.oldest).min().unwrap_or_default();
         tracing::info!(
             events,
+            oldest = %Timestamp::from_micros(oldest),
             possible_duplicates = doubtful,
             "events of an earlier process are delivered first; so many of them may have been delivered already"
         );
