@@ -30,4 +30,6 @@ pub struct BacklogPart {
     pub owed: u32,
     /// For each of today's sinks, how many of the first of them may have been delivered already.
     pub offered: Box<[u32]>,
+    /// When the first of them was recorded, in microseconds since 1970.
+    pub oldest: i64,
 }

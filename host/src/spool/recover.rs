@@ -276,6 +276,7 @@ fn take_over_chunk(chunk: ScannedChunk, segment: &Arc<Segment>, map: &Arc<SinkMa
                     events: 0,
                     owed,
                     offered: vec![0; map.sinks].into(),
+                    oldest: event.timestamp,
                 });
                 let Some(part) = parts.last_mut() else { continue };
                 part

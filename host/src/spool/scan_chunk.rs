@@ -36,8 +36,7 @@ pub struct ScannedEvent {
     pub from: u32,
     /// Where it ends.
     pub to: u32,
-    /// When it was recorded, in microseconds since 1970. Of use to whoever looks at a spool, and not to who adopts it.
-    #[allow(dead_code)]
+    /// When it was recorded, in microseconds since 1970.
     pub timestamp: i64,
 }
 

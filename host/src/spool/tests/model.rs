@@ -60,13 +60,15 @@ struct Event {
     owed: [bool; SINKS],
 }
 
+/// A chunk, and the events in it: sequence number, and where it ends.
+type Written = (Arc<Chunk>, Vec<(u64, u32)>);
+
 /// A process that has the spool open.
 struct Life {
     stage: Stage,
     opened: Opened,
     writers: [Option<ChunkWriter>; WRITERS],
-    /// Chunks, and the events in each: sequence number, and where it ends.
-    chunks: Vec<(Arc<Chunk>, Vec<(u64, u32)>)>,
+    chunks: Vec<Written>,
     events: BTreeMap<u64, Event>,
     next: u64,
     /// A sync may have failed: chunks may be there twice, and after a loss of power not known to be the same.
@@ -79,7 +81,7 @@ impl Life {
         let mut opened = stage.open();
         let gaps = std::mem::take(&mut opened.backlog.gaps);
         gaps.into_iter().for_each(|gap| gap.heal().unwrap());
-        let (mut chunks, mut events) = (Vec::<(Arc<Chunk>, Vec<(u64, u32)>)>::new(), BTreeMap::new());
+        let (mut chunks, mut events) = (Vec::<Written>::new(), BTreeMap::new());
         for part in &opened.backlog.parts {
             if chunks.last().is_none_or(|(chunk, _)| !Arc::ptr_eq(chunk, &part.chunk)) {
                 chunks.push((part.chunk.clone(), Vec::new()));
@@ -129,11 +131,7 @@ impl Life {
     }
 
     /// The first events of a chunk.
-    fn part(
-        &self,
-        chunk: prop::sample::Index,
-        event: prop::sample::Index,
-    ) -> Option<(Arc<Chunk>, Vec<(u64, u32)>)> {
+    fn part(&self, chunk: prop::sample::Index, event: prop::sample::Index) -> Option<Written> {
         let chunks: Vec<_> = self.chunks.iter().filter(|(_, events)| !events.is_empty()).collect();
         let (chunk, events) = chunks.get(chunk.index(chunks.len().max(1)))?;
         Some((chunk.clone(), events[..=event.index(events.len())].to_vec()))

@@ -45,7 +45,7 @@ fn a_closed_spool_leaves_the_rest_and_one_that_is_done_leaves_nothing() {
     assert!(!left.is_empty() && left.len() < 30 && *left.last().unwrap() == 100, "{left:?}");
     settle(&next.backlog);
     next.spool.close();
-    assert_eq!(stage.disk.files(), [std::path::PathBuf::new(); 0]);
+    assert!(stage.disk.files().is_empty());
     assert_eq!(next.bound.left() as u64, stage.options.max_bytes);
 }
 

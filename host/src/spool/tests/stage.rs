@@ -198,6 +198,7 @@ pub fn owed(backlog: &Backlog, sink: usize) -> Vec<u64> {
     for part in backlog.parts.iter().filter(|part| part.owed & 1 << sink != 0) {
         let found = part.chunk.read(part.from, part.to, sequences).unwrap();
         assert_eq!(found.len(), part.events as usize);
+        assert_eq!(part.oldest, found[0] as i64 * 1000);
         owed.extend(found);
     }
     owed
