@@ -8,4 +8,5 @@ mod normal;
 mod recycling;
 mod sinks;
 mod space;
+mod speed;
 mod stage;
