@@ -64,3 +64,34 @@ fn an_append_costs() {
         );
     }
 }
+
+#[test]
+#[ignore = "measures; run alone, in release"]
+fn opening_with_a_million_events_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Stage::new(&["a"]).options;
+    options.dir = folder.path().to_owned();
+    options.max_bytes = 1 << 30;
+    options.max_event_bytes = 1 << 20;
+    options.chunk_bytes = 64 << 10;
+    let open = || Spool::open(Arc::new(RealDisk), options.clone(), unbounded()).unwrap();
+    let (spool, _) = open();
+    let mut frame = frame_of(1, FRAME - 48);
+    let mut count = 0;
+    while count < 1_000_000 {
+        let mut writer = spool.lease(FRAME).unwrap();
+        while writer.room() >= FRAME && count < 1_000_000 {
+            writer.append(&mut frame);
+            count += 1;
+        }
+    }
+    spool.close();
+    let start = Instant::now();
+    let (spool, backlog) = open();
+    let found: u64 = backlog.parts.iter().map(|part| u64::from(part.events)).sum();
+    println!("{found} events of {FRAME} bytes: {:.2} s", start.elapsed().as_secs_f64());
+    let start = Instant::now();
+    settle(&backlog);
+    spool.close();
+    println!("settled: {:.2} s", start.elapsed().as_secs_f64());
+}
