@@ -19,11 +19,32 @@
 //! - A **frame** holds one event (see `event::frame`); its CRC-32C and all others start with the number of the segment, so that
 //!   what an earlier use of the file left never validates.
 //!
-//! An event is accepted when `committed` covers its frame; what is behind that is the torn tail of a crash. A frame before it
-//! that does not validate is damage: it is skipped, counted, and reported as a [`Gap`].
+//! An event is accepted when `committed` covers its frame; what is behind that is the torn tail of a crash, and ignored.
 //!
-//! Files: `scan` reads bytes, `recover` takes over, `chunk`, `writer`, `segment`, `leasing` are what is written, `stock` and
-//! `housekeeper` the space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the file system.
+//! What happens to what does not validate, when a process opens the spool:
+//!
+//! | damaged | what happens |
+//! |---|---|
+//! | a frame | it is lost: skipped, counted by the numbers of its neighbours (`index`), reported as a [`Gap`]; once the gap is recorded, a *hole* frame takes its place |
+//! | a chunk's header | its frames are found all the same, owed to all sinks; the header is written anew, with the number 0 |
+//! | a whole chunk | a gap of at least one event, if there is anything behind it |
+//! | a mark | *done* counts as nothing, *offered* as everything: duplicates at most |
+//! | a segment's header | the number in the file's name counts; its chunks are owed to all sinks, by a table of empty names |
+//! | the file is too short | a gap: of what its chunks say is missing, and of what nobody knows |
+//!
+//! Before anything is repaired, the segment is copied aside. A folder with a segment of a later format version is left
+//! alone; later versions keep the first 48 bytes and their checksum, so that this can be told from damage.
+//!
+//! A segment that is done is deleted, or used again: it is marked free, gets a new number and name, a new header, and is
+//! marked live when it is taken into use. What cannot be synced is never synced again: its chunks are copied to another
+//! segment under the same numbers, and of two chunks with one number the fuller one counts, or else the later one.
+//!
+//! Needed from the file system: `fallocate` that reserves space for writes into a mapping (not so on copy-on-write file
+//! systems with snapshots), and mappings that agree with `pread` and `pwrite`.
+//!
+//! Files: `scan`, `scan_chunk` read bytes, `recover` takes over; `leasing`, `segment`, `chunk`, `writer` are what is
+//! written; `stock` and `housekeeper` the space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the
+//! file system.
 
 mod backlog;
 mod chunk;

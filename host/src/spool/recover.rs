@@ -43,13 +43,14 @@ pub struct Heirs<'a> {
 pub fn recover(
     disk: &Arc<dyn Disk>,
     dir: &Path,
+    own: &Folder,
     heirs: &Heirs<'_>,
     jobs: &Arc<Jobs>,
     stock: &Stock,
 ) -> io::Result<Recovered> {
     remove_unfinished(disk, dir)?;
     let mut recovered = Recovered::default();
-    for folder in adopt_all(disk, dir)? {
+    for folder in adopt_all(disk, dir, own)? {
         match read_folder(&folder) {
             Ok(segments) => {
                 take_over(&folder, segments, heirs, jobs, stock, &mut recovered.backlog);
@@ -71,14 +72,15 @@ pub fn recover(
 
 /// Locks all folders whose owners are gone. One that is locked gets a second chance a moment later: somebody may just
 /// have looked whether its owner is alive.
-fn adopt_all(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Vec<Arc<Folder>>> {
+fn adopt_all(disk: &Arc<dyn Disk>, dir: &Path, own: &Folder) -> io::Result<Vec<Arc<Folder>>> {
     let adopt = |path: &Path| {
         Folder::adopt(disk, path).unwrap_or_else(|error| {
             tracing::error!("{}: the folder is left as it is: {error}", path.display());
             None
         })
     };
-    let paths = folders_in(&**disk, dir)?;
+    let mut paths = folders_in(&**disk, dir)?;
+    paths.retain(|path| path != own.path());
     let mut folders: Vec<_> = paths.iter().map(|path| adopt(path)).collect();
     if folders.iter().any(Option::is_none) {
         std::thread::sleep(SECOND_CHANCE);
@@ -166,7 +168,7 @@ fn take_over(
     backlog: &mut Backlog,
 ) {
     let copies = latest_copies(&segments);
-    let mut chunks = Vec::new();
+    let (mut chunks, mut place) = (Vec::new(), 0);
     for (index, read) in segments.into_iter().enumerate() {
         let ReadSegment { name, number, bytes, scanned } = read;
         folder.note_segment();
@@ -180,8 +182,8 @@ fn take_over(
             });
             note_damage(scanned.damage, &segment, backlog);
             // A chunk whose number is lost stays between its neighbours.
-            let mut place =
-                scanned.chunks.iter().map(|chunk| chunk.number).find(|number| *number != 0).unwrap_or(0);
+            let known = scanned.chunks.iter().map(|chunk| chunk.number).find(|number| *number != 0);
+            place = known.unwrap_or(place);
             for chunk in scanned.chunks {
                 if chunk.number == 0 || copies.get(&chunk.number) == Some(&(index, chunk.at)) {
                     place = if chunk.number == 0 { place } else { chunk.number };

@@ -91,7 +91,7 @@ impl Spool {
         let jobs = Arc::new(Jobs::default());
         let heirs = Heirs { sinks: &options.sinks, all: options.heirs_of_all };
         let recovered =
-            recover(&disk, dir, &heirs, &jobs, &stock).map_err(failed("reading the folder", dir))?;
+            recover(&disk, dir, &folder, &heirs, &jobs, &stock).map_err(failed("reading the folder", dir))?;
         let map = Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks));
         let leasing = Arc::new(Leasing::new(
             folder.clone(),

@@ -3,8 +3,10 @@
 mod commits;
 mod damage;
 mod folders;
+mod model;
 mod normal;
 mod recycling;
 mod sinks;
 mod space;
+mod speed;
 mod stage;
