@@ -30,6 +30,11 @@ event_id.
 Exit status: 0 all were delivered; 1 some were not; 2 an id is unknown, or the configuration, a plugin or a sink cannot be \
 used, and nothing was sent.";
 
+const AFTER_VERIFY: &str = "\
+What a living process is writing meanwhile may look unfinished at its end, which is no damage.
+
+Exit status: 0 the spool is sound; 2 something in it is damaged or cannot be read, or the configuration cannot be used.";
+
 const AFTER_DRAIN: &str = "\
 The spool is that of the configuration that --config names. Every sink of the other configuration gets every event, whatever \
 sinks it was for, in order and with the same event_id; what they have settled is deleted from the spool. What belongs to a \
@@ -172,6 +177,11 @@ pub struct Replay {
 
 #[derive(Debug, Subcommand)]
 pub enum Spool {
+    /// See what waits for each sink, how old it is, what is damaged, and which processes are alive
+    Status(Answer),
+    /// Read everything, check every checksum, and list what is damaged; nothing is changed
+    #[command(after_long_help = AFTER_VERIFY)]
+    Verify(Answer),
     /// Deliver what processes left that are gone to the sinks of another configuration
     #[command(after_long_help = AFTER_DRAIN)]
     Drain(Drain),

@@ -36,6 +36,7 @@ mod settings;
 mod signals;
 mod spool;
 mod summary;
+mod table;
 
 use std::process::ExitCode;
 
@@ -69,6 +70,8 @@ fn dispatch(arguments: Arguments, console: &Console) -> Result<Exit, Failure> {
         Command::DeadLetters(DeadLetters::List(list)) => dead_letters::list(global, &list, console),
         Command::DeadLetters(DeadLetters::Show(show)) => dead_letters::show(global, &show, console),
         Command::DeadLetters(DeadLetters::Replay(replay)) => dead_letters::replay(global, &replay, console),
+        Command::Spool(Spool::Status(answer)) => spool::status(global, answer.format, console),
+        Command::Spool(Spool::Verify(answer)) => spool::verify(global, answer.format, console),
         Command::Spool(Spool::Drain(drain)) => spool::drain(global, &drain, console),
         Command::Schema(_) => schema::schema(),
         Command::Completions(completions) => completions::completions(completions.shell),

@@ -1,11 +1,16 @@
 //! `spool`: what waits in the crash-safe buffer, whether it is sound, and delivering it elsewhere.
 //!
-//! [`owner`] says which of its folders belong to a process that is alive; only [`drain`] changes anything.
+//! [`survey`] is what both `status` and `verify` say; [`owner`] says which of its folders belong to a process that is alive; only [`drain`] changes anything.
 
 mod drain;
 mod owner;
+mod status;
+mod survey;
+mod verify;
 
 pub use drain::drain;
+pub use status::status;
+pub use verify::verify;
 
 use std::path::Path;
 
