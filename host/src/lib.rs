@@ -8,7 +8,7 @@ pub mod event;
 pub mod loader;
 pub mod logger;
 pub mod pipeline;
-mod spool;
+pub mod spool;
 pub mod trust;
 
 /// The Rust in the README compiles.

@@ -139,3 +139,95 @@ fn a_spool_of_durability_disk_is_not_drained_into_a_sink_that_is_not_durable() {
     assert_eq!((ran.status, ran.stdout.as_str()), (2, ""));
     assert!(ran.stderr.contains("to.toml:3:") && ran.stderr.contains("print.PrintAuditLogger"), "{ran:?}");
 }
+
+/// A folder whose spool holds the 5,000 real events for a sink named `out`, left by a run whose sink hung.
+fn with_backlog() -> Dir {
+    let dir = Dir::with(&named_out(
+        "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }",
+        "[delivery]\nshutdown_timeout = 0.2\n",
+    ));
+    let ran = dir.audit_host(&["run", &crate::real_events()]).run();
+    assert!(ran.summary().ends_with(" spooled=5000 recovered=0"), "{ran:?}");
+    dir.write(
+        "audit.toml",
+        named_out("class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }", ""),
+    );
+    dir
+}
+
+fn named_out(sink: &str, more: &str) -> String {
+    format!("[[audit_logger]]\nname = \"out\"\n{sink}\n[buffer]\nspool_dir = \"spool\"\n{more}")
+}
+
+#[test]
+fn status_says_what_waits_for_whom_and_verify_that_it_is_sound() {
+    let dir = with_backlog();
+    let status = dir.audit_host(&["spool", "status", "--format", "json"]).run();
+    assert_eq!(status.status, 0, "{status:?}");
+    let status = status.json();
+    assert_eq!((&status["events"], &status["sinks"][0]["events"]), (&5000.into(), &5000.into()), "{status}");
+    assert_eq!(
+        (&status["sinks"][0]["sink"], &status["processes"][0]["alive"]),
+        (&"out".into(), &false.into())
+    );
+    let text = dir.audit_host(&["spool", "status"]).run();
+    assert!(text.stdout.contains("5000 events wait"), "{text:?}");
+    let verified = dir.audit_host(&["spool", "verify"]).run();
+    assert_eq!(verified.status, 0, "{verified:?}");
+    assert!(verified.stdout.contains(": sound; "), "{verified:?}");
+    assert_eq!(dir.audit_host(&["run"]).run().status, 0);
+    let status = dir.audit_host(&["spool", "status"]).run();
+    assert!(status.stdout.starts_with("nothing is in the spool"), "{status:?}");
+}
+
+#[test]
+fn a_damaged_frame_costs_one_event_which_is_counted_logged_and_told_to_the_sinks_once() {
+    let dir = with_backlog();
+    let folder =
+        std::fs::read_dir(dir.path("spool")).expect("the spool").next().expect("a folder").expect("read");
+    let segment = folder.path().join("0000000001.segment");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    // Within the texts of an event in the middle of the first chunk.
+    let at = 30_000 + bytes[30_000..].windows(8).position(|text| text == b"isAuthen").expect("a permission");
+    bytes[at] ^= 1;
+    std::fs::write(&segment, bytes).expect("written");
+
+    let verified = dir.audit_host(&["spool", "verify"]).run();
+    assert_eq!(verified.status, 2, "{verified:?}");
+    assert!(
+        verified.stdout.contains("0000000001.segment") && verified.stdout.contains("1 event is lost"),
+        "{verified:?}"
+    );
+    let ran = dir.audit_host(&["run"]).run();
+    assert!(
+        ran.summary().contains("accepted=5001 delivered=5000 ")
+            && ran.summary().contains(" lost=1 spooled=0 recovered=5000"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.status, 1);
+    let lines = dir.lines("out.ndjson");
+    let gap: serde_json::Value = serde_json::from_str(lines.last().expect("a line")).expect("JSON");
+    assert_eq!((&gap["action"], &gap["manager"]), (&"mutation".into(), &"audit_host".into()), "{gap}");
+    let gap = &gap["metadata"]["audit_host"];
+    assert_eq!((&gap["kind"], &gap["count"]), (&"gap".into(), &1.into()), "{gap}");
+    assert!(gap["first_sequence"] == gap["last_sequence"] && gap["first_sequence"].is_u64(), "{gap}");
+    assert_eq!(lines.len(), 5000);
+
+    let again = dir.audit_host(&["run"]).run();
+    assert!(again.summary().contains("accepted=0 ") && again.status == 0, "{again:?}");
+}
+
+#[test]
+fn drain_delivers_what_waits_to_the_sinks_of_another_configuration() {
+    let dir = with_backlog();
+    dir.write(
+        "other.toml",
+        "[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = { path = \"other.ndjson\" }\n",
+    );
+    let drained = dir.audit_host(&["spool", "drain", "--to", "other.toml"]).run();
+    assert_eq!(drained.status, 0, "{drained:?}");
+    assert!(drained.summary().ends_with(" lost=0 spooled=0 recovered=5000"), "{drained:?}");
+    assert_eq!(dir.audit_host(&["run", &crate::real_events()]).run().status, 0);
+    assert!(dir.lines("other.ndjson") == dir.lines("out.ndjson"));
+    assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0);
+}
