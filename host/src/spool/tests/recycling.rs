@@ -36,7 +36,9 @@ fn a_recycled_segment_gives_what_is_new_in_it_and_nothing_old() {
         chunk.set_done(0, FRAMES as u32 * 152);
     }
     drop(chunks);
-    wait_until(|| renamed(&stage));
+    // Given back, when it is a spare: only the second one is in use.
+    wait_until(|| opened.bound.left() == 15 * SEGMENT);
+    assert!(renamed(&stage));
     // What is left of the second segment, the spare that was prepared, and one chunk of the recycled one.
     let mut expected = vec![200, 201];
     for sequence in 300..308 {
