@@ -69,7 +69,7 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
     append(&mut writer, 1..4);
     writer.chunk().set_done(0, 152);
     writer.chunk().set_offered(0, 304);
-    wait_for_spare(&stage);
+    wait_for_spare(&stage, 2);
     stage.disk.fail_once(Operation::Sync, Errno::IO);
     opened.spool.wait_durable(far()).unwrap();
     let log = stage.disk.log();
@@ -132,7 +132,7 @@ fn a_failed_sync_with_no_room_for_a_new_segment_is_a_failure_until_there_is_room
     let opened = stage.open();
     let first = fill(&opened.spool, 1, 4 * 26);
     let second = fill(&opened.spool, 200, 4 * 26);
-    wait_for_spare(&stage);
+    wait_for_spare(&stage, 2);
     stage.disk.fail_once(Operation::Sync, Errno::IO);
     let error = opened.spool.wait_durable(Instant::now() + Duration::from_millis(200)).unwrap_err();
     assert!(error.reason.contains("full") || error.reason.contains("in time"), "{}", error.reason);

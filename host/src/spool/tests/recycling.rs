@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::stage::*;
+use crate::spool::format::{chunk_header_len, u64_at};
 use crate::spool::memory_disk::Operation;
 
 /// Frames in a full chunk of these tests.
@@ -30,25 +31,34 @@ fn renamed(stage: &Stage) -> bool {
 fn a_recycled_segment_gives_what_is_new_in_it_and_nothing_old() {
     let stage = Stage::new(&["a"]);
     let (opened, chunks) = first_segment_full(&stage);
+    wait_for_spare(&stage, 3);
     for chunk in &chunks {
         chunk.set_done(0, FRAMES as u32 * 152);
     }
     drop(chunks);
-    wait_until(|| renamed(&stage));
-    // The rest of the second segment, then the spare that was prepared, then the recycled one.
+    // Given back, when it is a spare: only the second one is in use.
+    wait_until(|| opened.bound.left() == 15 * SEGMENT);
+    assert!(renamed(&stage));
+    // What is left of the second segment, the spare that was prepared, and one chunk of the recycled one.
     let mut expected = vec![200, 201];
-    let mut next = 300;
-    while !stage.disk.segments().iter().any(|path| path.ends_with("0000000005.segment"))
-        || expected.len() < 22
-    {
+    for sequence in 300..308 {
         let mut writer = opened.spool.lease(200).unwrap();
-        append(&mut writer, [next]);
-        expected.push(next);
-        next += 1;
+        append(&mut writer, [sequence]);
+        expected.push(sequence);
     }
-    let left = stage.killed().open();
-    assert_eq!(owed(&left.backlog, 0), expected);
-    assert!(left.backlog.gaps.is_empty());
+    let left = stage.killed();
+    let recycled =
+        left.disk.segments().into_iter().find(|path| path.ends_with("0000000004.segment")).unwrap();
+    let bytes = left.disk.bytes(&recycled);
+    let sequence_at = |chunk: usize| u64_at(&bytes, (1 + chunk) * PAGE + chunk_header_len(1) + 8);
+    assert_eq!(
+        [0, 1, 2, 3].map(sequence_at),
+        [307, FRAMES + 1, 2 * FRAMES + 1, 3 * FRAMES + 1],
+        "old bytes are there"
+    );
+    let next = left.open();
+    assert_eq!(owed(&next.backlog, 0), expected);
+    assert!(next.backlog.gaps.is_empty());
 }
 
 #[test]
@@ -73,7 +83,7 @@ fn a_process_that_dies_at_any_step_of_recycling_leaves_what_is_not_done_and_no_d
     for operations in 0..16 {
         let stage = Stage::new(&["a"]);
         let (opened, chunks) = first_segment_full(&stage);
-        wait_until(|| stage.disk.segments().len() == 3);
+        wait_for_spare(&stage, 3);
         stage.disk.die_after(operations);
         for chunk in &chunks {
             chunk.set_done(0, FRAMES as u32 * 152);
@@ -100,7 +110,7 @@ proptest! {
     ) {
         let stage = Stage::durable();
         let (opened, chunks) = first_segment_full(&stage);
-        wait_until(|| stage.disk.segments().len() == 3);
+        wait_for_spare(&stage, 3);
         stage.disk.die_after(operations);
         for chunk in &chunks {
             chunk.set_done(0, FRAMES as u32 * 152);

@@ -26,12 +26,12 @@ pub fn wait_until(is_so: impl Fn() -> bool) {
     }
 }
 
-/// Waits until the housekeeper has made a spare, and nothing more.
-pub fn wait_for_spare(stage: &Stage) {
+/// Waits until so many segments were made, the last of them a spare.
+pub fn wait_for_spare(stage: &Stage, segments: usize) {
     wait_until(|| {
         let log = stage.disk.log();
         let count = |wanted: Operation| log.iter().filter(|(operation, _)| *operation == wanted).count();
-        count(Operation::Create) > 1 && count(Operation::Create) == count(Operation::Map)
+        count(Operation::Map) == segments
     });
 }
 
