@@ -11,7 +11,7 @@
 //! hole    what could not be read
 //! ```
 //!
-//! Numbers are little-endian. `total` is the length of all that; zeros follow up to the next multiple of [`ALIGN`].
+//! Numbers are little-endian. `total` is the length of all that; zeros follow up to the next multiple of eight bytes.
 //! `crc` and `index` are the spool's and 0 in memory. What is no frame ends [`write_lines`], and never panics it.
 
 use audit_plugin_api::event::{Fields, line_len, text};
