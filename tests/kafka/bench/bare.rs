@@ -18,6 +18,13 @@ const BATCH: usize = 2000;
 /// `RD_KAFKA_MSG_F_BLOCK`: wait while the queue is full.
 const BLOCK: i32 = rd::RD_KAFKA_MSG_F_BLOCK;
 
+/// The keys of messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    None,
+    Users,
+}
+
 /// The headers of a message.
 #[derive(Clone, Copy)]
 pub enum Headers {
@@ -29,6 +36,7 @@ pub enum Headers {
 pub struct BareProducer {
     client: *mut rd::rd_kafka_t,
     topic: *mut rd::rd_kafka_topic_t,
+    keys: Keys,
     shared: Arc<Shared>,
     poller: Option<JoinHandle<()>>,
 }
@@ -57,7 +65,7 @@ unsafe extern "C" fn delivered(
 }
 
 impl BareProducer {
-    pub fn new(config: &ClientConfig, topic: &str) -> Self {
+    pub fn new(config: &ClientConfig, topic: &str, keys: Keys) -> Self {
         let shared = Arc::new(Shared::default());
         let native = ManuallyDrop::new(config.create_native_config().expect("a good configuration"));
         let name = CString::new(topic).expect("no NUL");
@@ -77,7 +85,7 @@ impl BareProducer {
                 unsafe { rd::rd_kafka_poll(client.0, 100) };
             }
         });
-        Self { client, topic, shared, poller: Some(poller) }
+        Self { client, topic, keys, shared, poller: Some(poller) }
     }
 
     /// Asks for the topic, so that its leaders are known.
@@ -125,8 +133,11 @@ impl BareProducer {
                 partition: -1,
                 payload: line.as_ptr().cast_mut().cast(),
                 len: line.len(),
-                key: user.as_ptr().cast_mut().cast(),
-                key_len: user.len(),
+                key: match self.keys {
+                    Keys::None => ptr::null_mut(),
+                    Keys::Users => user.as_ptr().cast_mut().cast(),
+                },
+                key_len: if self.keys == Keys::None { 0 } else { user.len() },
                 offset: 0,
                 _private: ptr::null_mut(),
             })

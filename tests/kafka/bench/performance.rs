@@ -27,18 +27,19 @@ pub fn build() -> Option<PathBuf> {
 
 /// How long it takes for this many messages, beyond what it takes for one: its own figure begins before it is connected
 /// and has the producer's id, which the other runs leave out.
-pub fn run(program: &Path, servers: &str, messages: usize, bytes: usize) -> Duration {
-    let one = run_once(program, servers, 1, bytes);
-    run_once(program, servers, messages + 1, bytes).saturating_sub(one)
+pub fn run(program: &Path, servers: &str, messages: usize, bytes: usize, compression: &str) -> Duration {
+    let one = run_once(program, servers, 1, bytes, compression);
+    run_once(program, servers, messages + 1, bytes, compression).saturating_sub(one)
 }
 
-fn run_once(program: &Path, servers: &str, messages: usize, bytes: usize) -> Duration {
+fn run_once(program: &Path, servers: &str, messages: usize, bytes: usize, compression: &str) -> Duration {
     let (count, size) = (messages.to_string(), bytes.to_string());
     let mut command = Command::new(program);
     command.args(["-P", "-t", TOPIC, "-b", servers, "-c", &count, "-s", &size, "-q"]);
     for (name, value) in PROPERTIES {
         command.args(["-X", &format!("{name}={value}")]);
     }
+    command.args(["-X", &format!("compression.type={compression}")]);
     let started = Instant::now();
     let output = command.output().expect("rdkafka_performance starts");
     let took = started.elapsed();
