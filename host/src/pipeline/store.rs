@@ -33,6 +33,8 @@ pub const ENTRY_BYTES: usize = size_of::<RawEvent>() + 8;
 
 /// How often a recorder that waits for room has the sinks that are not required make some.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How often it is said that the disk gives no room, while that lasts.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// What is recorded.
 #[derive(Clone, Copy)]
@@ -176,6 +178,8 @@ pub struct Store {
     next_sequence: AtomicU64,
     /// Whether somebody waits for the next event. Set before the slots are looked at, read under a slot's lock.
     asleep: AtomicBool,
+    /// When it was said last that the disk gives nothing.
+    disk_refusal_said: Mutex<Option<Instant>>,
     events: Box<dyn StoreEvents>,
 }
 
@@ -214,6 +218,7 @@ impl Store {
             order: Mutex::new(0),
             next_sequence: AtomicU64::new(1),
             asleep: AtomicBool::new(false),
+            disk_refusal_said: Mutex::default(),
             events,
         }
     }
@@ -314,6 +319,9 @@ impl Store {
     }
 
     fn wait_for_room(&self, charge: usize, lack: &LeaseError, patience: Patience<'_>) -> Result<(), Refused> {
+        if let LeaseError::Io(error) = lack {
+            self.say_disk_refusal(error);
+        }
         let refused = || match lack {
             LeaseError::Full => Refused::Full,
             LeaseError::Io(error) => Refused::Spool(error.to_string()),
@@ -351,6 +359,16 @@ impl Store {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    fn say_disk_refusal(&self, error: &std::io::Error) {
+        let now = Instant::now();
+        let mut said = lock(&self.disk_refusal_said);
+        if said.is_none_or(|said| now.saturating_duration_since(said) >= SAY_AGAIN) {
+            *said = Some(now);
+            drop(said);
+            tracing::error!("the disk gives the spool no more room, and recording waits or fails: {error}");
         }
     }
 
