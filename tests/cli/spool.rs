@@ -231,3 +231,49 @@ fn drain_delivers_what_waits_to_the_sinks_of_another_configuration() {
     assert!(dir.lines("other.ndjson") == dir.lines("out.ndjson"));
     assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0);
 }
+
+#[test]
+fn status_and_verify_look_at_a_living_process_and_change_nothing() {
+    let dir = Dir::with(
+        r#"
+[[audit_logger]]
+name = "print"
+class = "print.PrintAuditLogger"
+options = { format = "json", flush_interval = 0.001 }
+[[audit_logger]]
+name = "out"
+class = "test.Hanging"
+options = { in = "write", release = "never" }
+[buffer]
+spool_dir = "spool"
+"#,
+    );
+    let mut running = dir.audit_host(&["run"]).start();
+    running.send(&EVENT.repeat(3));
+    for _ in 0..3 {
+        running.read_line();
+    }
+    let before = contents(&dir);
+    let status = dir.audit_host(&["spool", "status", "--format", "json"]).run().json();
+    let process = &status["processes"][0];
+    assert_eq!((&process["alive"], &process["events"]), (&true.into(), &3.into()), "{status}");
+    assert!(process["pid"].is_u64(), "{status}");
+    let verified = dir.audit_host(&["spool", "verify"]).run();
+    assert_eq!(verified.status, 0, "{verified:?}");
+    assert!(contents(&dir) == before);
+    running.signal(rustix::process::Signal::KILL);
+    running.end();
+    let status = dir.audit_host(&["spool", "status", "--format", "json"]).run().json();
+    assert_eq!(status["processes"][0]["alive"], false, "{status}");
+}
+
+/// Every file in the spool, with what is in it but for marks, which a sink that is flushed moves.
+fn contents(dir: &Dir) -> Vec<(std::path::PathBuf, u64)> {
+    let folder =
+        std::fs::read_dir(dir.path("spool")).expect("the spool").next().expect("a folder").expect("read");
+    let files = std::fs::read_dir(folder.path()).expect("the folder").map(|file| file.expect("a file"));
+    let mut files: Vec<_> =
+        files.map(|file| (file.path(), file.metadata().expect("its length").len())).collect();
+    files.sort();
+    files
+}

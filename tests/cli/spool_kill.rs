@@ -1,7 +1,8 @@
 //! `kill -9` at any moment, and what the next process finds in the spool.
 //!
-//! A round kills the program after a number of events that it has printed: so many it had accepted, at least. The next
-//! process has to deliver a beginning of the input that is at least as long, byte for byte and in order. More rounds:
+//! A round kills the program when it has printed a number of events: so many it had accepted, at least. What it had
+//! accepted beyond those nobody knows here. The next process has to deliver a beginning of the input that is at least as
+//! long, byte for byte and in order. So many rounds of each of the two kinds:
 //! `AUDIT_CRASH_ROUNDS=10000 cargo test -p audit-tests --test cli kill_9`.
 
 use std::collections::HashSet;
@@ -16,7 +17,10 @@ use crate::real_events;
 const ROUNDS: u64 = 100;
 
 fn rounds() -> u64 {
-    std::env::var("AUDIT_CRASH_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"))
+    let rounds =
+        std::env::var("AUDIT_CRASH_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
+    assert_ne!(rounds, 0, "no round shows nothing");
+    rounds
 }
 
 /// Prints what comes, and gives it to a second sink; everything is in the spool first.
@@ -48,19 +52,19 @@ fn expected() -> Vec<String> {
     dir.lines("out.ndjson")
 }
 
-/// Starts a run, and kills it when it has printed so many events.
-fn kill_after(dir: &Dir, input: &str, printed: u64) {
+/// Starts a run, and kills it when it has printed so many events; returns them.
+fn kill_after(dir: &Dir, input: &str, printed: u64) -> Vec<String> {
     let mut running = dir.audit_host(&["run"]).start();
     let mut stdin = running.stdin.take().expect("standard input is open");
     std::thread::scope(|scope| {
         // It is killed before it has read all of it.
         scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
-        for _ in 0..printed {
-            assert!(running.read_line().ends_with('\n'));
-        }
+        let shown = (0..printed).map(|_| running.read_line().strip_suffix('\n').expect("a line").to_owned());
+        let shown = shown.collect();
         running.signal(Signal::KILL);
         assert_eq!(running.end().status, 128 + 9);
-    });
+        shown
+    })
 }
 
 /// A number below `most` that differs from round to round, and is the same each time.
@@ -79,7 +83,7 @@ fn after_kill_9_the_next_process_delivers_what_a_sink_had_not_taken_in_order_and
         kill_after(&dir, &input, printed);
         dir.write("audit.toml", config(FILE));
         let ran = dir.audit_host(&["run"]).run();
-        let delivered = dir.lines("out.ndjson");
+        let delivered = whole_lines(&dir);
         assert!(delivered.len() as u64 >= printed, "round {round}: {} of {printed}", delivered.len());
         assert!(
             delivered == expected[..delivered.len()],
@@ -100,14 +104,82 @@ fn after_kill_9_while_events_are_delivered_none_is_missing_and_no_line_is_torn()
         let dir = Dir::with(&config(FILE));
         let printed = 1 + pick(round, 4000);
         kill_after(&dir, &input, printed);
+        // The last line may be torn: the sink moves it aside.
+        let before = out(&dir);
+        let before: Vec<String> = before
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .map(|line| line.trim_end().to_owned())
+            .collect();
         let ran = dir.audit_host(&["run"]).run();
         assert_eq!(ran.status, 0, "round {round}: {ran:?}");
-        let mut seen = HashSet::new();
-        // Duplicates are what the file had before: then the rest follows in order.
-        let firsts: Vec<String> =
-            dir.lines("out.ndjson").into_iter().filter(|line| seen.insert(line.clone())).collect();
-        assert!(firsts.len() as u64 >= printed, "round {round}: {} of {printed}", firsts.len());
-        assert!(firsts == expected[..firsts.len()], "round {round}: not the first events in their order");
+        let after = whole_lines(&dir);
+        assert!(after[..before.len()] == before, "round {round}: what was delivered has changed");
+        // What comes again was there before; each comes again once at most.
+        let had: HashSet<&String> = before.iter().collect();
+        let (repeated, new): (Vec<String>, Vec<String>) =
+            after[before.len()..].iter().cloned().partition(|line| had.contains(line));
+        let all: Vec<&String> = before.iter().chain(&new).collect();
+        assert!(all.len() as u64 >= printed, "round {round}: {} of {printed}", all.len());
+        assert!(
+            all.iter().copied().eq(&expected[..all.len()]),
+            "round {round}: not the first in their order"
+        );
+        assert!(
+            is_subsequence(&repeated, &before),
+            "round {round}: what comes again is out of order, or twice"
+        );
         assert!(ran.summary().contains(" lost=0 spooled=0 "), "round {round}: {ran:?}");
+        let recovered = ran.summary().rsplit("recovered=").next().and_then(|count| count.parse().ok());
+        assert!(recovered >= Some(repeated.len() + new.len()), "round {round}: {ran:?}");
+        assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0, "round {round}");
     }
+}
+
+#[test]
+fn killed_again_and_again_on_one_spool_it_loses_nothing_that_it_had_shown() {
+    const KILLS: u64 = 5;
+    let expected = expected();
+    let input = std::fs::read_to_string(real_events()).expect("the real events");
+    for round in 0..rounds().div_ceil(KILLS) {
+        let dir = Dir::with(&config(HANGING));
+        let mut shown = HashSet::new();
+        for kill in 0..KILLS {
+            let begin = kill as usize * 1000;
+            let lines: String =
+                input.lines().skip(begin).take(1000).map(|line| format!("{line}\n")).collect();
+            let printed = 1 + pick(round * KILLS + kill, 900);
+            // Among them may be what an earlier process had printed, and not flushed.
+            shown.extend(kill_after(&dir, &lines, printed));
+        }
+        dir.write("audit.toml", config(FILE));
+        let ran = dir.audit_host(&["run"]).run();
+        assert_eq!(ran.status, 0, "round {round}: {ran:?}");
+        let delivered = whole_lines(&dir);
+        shown.retain(|line| !delivered.contains(line));
+        assert!(shown.is_empty(), "round {round}: shown and lost: {shown:?}");
+        // Ids are derived from the line and its place in its input, so only the rest can be compared with one input.
+        let rest = |line: &str| line[line.find(r#","timestamp""#).expect("a time")..].to_owned();
+        let delivered: Vec<String> = delivered.iter().map(|line| rest(line)).collect();
+        let expected: Vec<String> = expected.iter().map(|line| rest(line)).collect();
+        assert!(is_subsequence(&delivered, &expected), "round {round}: out of order, twice, or altered");
+        assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0, "round {round}");
+    }
+}
+
+fn out(dir: &Dir) -> String {
+    std::fs::read_to_string(dir.path("out.ndjson")).unwrap_or_default()
+}
+
+/// The lines of the audit file; the last one is whole too.
+fn whole_lines(dir: &Dir) -> Vec<String> {
+    let text = out(dir);
+    assert!(text.is_empty() || text.ends_with('\n'), "a torn line");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Whether these are some of the others, in their order.
+fn is_subsequence(some: &[String], all: &[String]) -> bool {
+    let mut all = all.iter();
+    some.iter().all(|one| all.any(|other| one == other))
 }

@@ -16,6 +16,9 @@ fn main() {
     let count: u32 = count.parse().expect("COUNT is a number");
     configure_audit_logger_from_file(config).expect("the configuration is good");
     assert!(audit_logging_enabled());
+    if way == "tell" {
+        return tell(count);
+    }
     record("main", count);
     match way.as_str() {
         "return" => {}
@@ -72,6 +75,26 @@ fn record(user: &str, count: u32) {
         let event = PermissionAuditEvent::new(Action::Read, true).user_id(user).attribute(number.to_string());
         emit_permission_audit_event(&event).expect("the event is accepted");
     }
+}
+
+/// Records in two threads, and says of each event that it was accepted, once it was: in a line, which outlives this
+/// process in the pipe.
+fn tell(count: u32) {
+    let pid = std::process::id();
+    std::thread::scope(|scope| {
+        for thread in ["a", "b"] {
+            scope.spawn(move || {
+                let user = format!("{pid}-{thread}");
+                for number in 0..count {
+                    let event = PermissionAuditEvent::new(Action::Read, number % 2 == 0)
+                        .user_id(&user)
+                        .attribute(number.to_string());
+                    emit_permission_audit_event(&event).expect("the event is accepted");
+                    println!("{user} {number}");
+                }
+            });
+        }
+    });
 }
 
 /// Runs `child` in a forked child, waits for it, and goes on as the parent.

@@ -26,7 +26,7 @@ flush_interval = 3600
 batch_size = 1000000
 "#;
 
-fn lines_by_user(files: &[PathBuf]) -> BTreeMap<String, Vec<u32>> {
+pub fn lines_by_user(files: &[PathBuf]) -> BTreeMap<String, Vec<u32>> {
     let mut users: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for line in files.iter().flat_map(|file| read(file)) {
         let event: serde_json::Value = serde_json::from_str(&line).expect("a whole line");
@@ -97,6 +97,16 @@ fn the_child_of_a_child_has_a_worker_too() {
     assert_eq!(users["grandchild"], all(200));
     // The child goes on after its own child, and then the parent.
     assert_eq!(users["parent-after"], [all(200), all(200)].concat());
+}
+
+#[test]
+fn a_forked_child_has_a_spool_of_its_own_and_leaves_its_parents_alone() {
+    let spool = format!("{FILE}[buffer]\nspool_dir = \"spool\"\n");
+    let (output, users) = embed("fork-twice", &spool, 200);
+    assert!(output.status.success(), "{output:?}");
+    for user in ["main", "child", "grandchild"] {
+        assert_eq!(users[user], all(200), "{user}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ export_sinks! {
     "test.Recording" => recording::Recording { durable: true, batch_size: 50, flush_interval: 0.05 },
     "test.Failing" => failing::Failing { durable: false },
     "test.Panicking" => panicking::Panicking { durable: false },
-    "test.Hanging" => hanging::Hanging { durable: false },
+    "test.Hanging" => hanging::Hanging { durable: true },
     "test.Pending" => pending::Pending { durable: false, max_in_flight: 8 },
     "test.Extending" => extending::Extending { durable: false },
 }
