@@ -147,11 +147,11 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Tries again and again, since `flock` knows no deadline. Another process holds the lock for the moment of a write. One that holds it longer is an error, not a wait without
-/// end.
+/// Another process holds the lock for the moment of a write; one that holds it longer is an error, not a wait without end.
 fn lock(file: &File) -> io::Result<()> {
     for _ in 0..LOCK_ATTEMPTS {
         match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            // `flock` knows no deadline: it is tried again and again.
             Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_INTERVAL),
             locked => return Ok(locked?),
         }

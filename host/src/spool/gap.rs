@@ -19,22 +19,26 @@ pub struct Gap {
     pub reason: String,
     segment: Arc<Segment>,
     repairs: Vec<(u64, Vec<u8>)>,
+    may_repair: bool,
 }
 
 impl Gap {
     /// Damage of this segment, which is held from now on.
-    pub(super) fn new(damage: Damage, segment: &Arc<Segment>) -> Self {
+    pub(super) fn new(damage: Damage, segment: &Arc<Segment>, may_repair: bool) -> Self {
         segment.hold();
         let Damage { first_sequence, last_sequence, count, reason, repairs, .. } = damage;
         let reason = format!("{}: {reason}", segment.path().display());
-        Self { first_sequence, last_sequence, count, reason, segment: segment.clone(), repairs }
+        Self { first_sequence, last_sequence, count, reason, segment: segment.clone(), repairs, may_repair }
     }
 
     /// Writes over the damage what says that nothing is there, so that it is not found again. Blocks for the disk.
     ///
     /// # Errors
-    /// When the segment cannot be written: then the next start finds the damage again.
+    /// When the segment cannot be written, or no copy of it could be kept: then the next start finds the damage again.
     pub fn heal(self) -> io::Result<()> {
+        if !self.may_repair {
+            return Err(io::Error::other("there is no copy of the damaged segment"));
+        }
         self.segment.with_file(Access::ReadWrite, |file| {
             self.repairs.iter().try_for_each(|(at, bytes)| file.write_at(bytes, *at))?;
             file.sync()

@@ -1,12 +1,11 @@
 //! Looking at a process's folder without changing anything, also while it is in use.
 
-use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::format::segment_number;
-use super::scan::{Damage, Scanned, SegmentRead, scan_segment};
+use super::read_folder::{Counting, read_segments};
+use super::real_disk::RealDisk;
+use super::scan::{Damage, Scanned};
 use super::scan_chunk::ScannedChunk;
 
 /// What is in a process's folder.
@@ -48,56 +47,25 @@ pub struct FolderDamage {
     pub reason: String,
 }
 
-/// Reads a process's folder, one segment at a time; checks every checksum. A segment that goes away meanwhile is passed
-/// over.
+/// Reads a process's folder, and checks every checksum.
 ///
 /// # Errors
 /// When the folder or a segment cannot be read, or was written by a later version.
 pub fn inspect_folder(folder: &Path) -> io::Result<FolderContents> {
     let mut contents = FolderContents::default();
-    // A chunk that was moved may be there twice: the copy with more events counts.
-    let mut latest: HashMap<u64, (usize, Inspected)> = HashMap::new();
-    let mut unnumbered = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let Some(number) = entry.file_name().to_str().and_then(segment_number) else { continue };
-        let path = entry.path();
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            bytes => bytes?,
-        };
+    let segments = read_segments(&RealDisk, folder, |_, _| false)?;
+    let counting = Counting::among(&segments);
+    for (index, segment) in segments.into_iter().enumerate() {
         contents.segments += 1;
-        contents.bytes += bytes.len() as u64;
-        let Scanned { sinks, chunks, damage, .. } = match scan_segment(&bytes, number) {
-            SegmentRead::Free => continue,
-            SegmentRead::Holds(scanned) => scanned,
-            SegmentRead::Newer(version) => {
-                let text = format!("{} has format {version}, which a later version wrote", path.display());
-                return Err(io::Error::other(text));
-            }
-        };
+        contents.bytes += segment.bytes;
+        let Some(Scanned { sinks, chunks, damage, .. }) = segment.scanned else { continue };
+        let path = folder.join(&segment.name);
         contents.note_damage(&path, damage);
-        for chunk in chunks {
-            let (number, events) = (chunk.number, chunk.events.len());
-            let inspected = Inspected { path: path.clone(), sinks: sinks.clone(), chunk };
-            if number == 0 {
-                unnumbered.push(inspected);
-            } else if latest.get(&number).is_none_or(|(known, _)| events >= *known) {
-                latest.insert(number, (events, inspected));
-            }
+        for chunk in chunks.into_iter().filter(|chunk| counting.counts(index, chunk)) {
+            contents.note_chunk(&path, &sinks, chunk);
         }
     }
-    for inspected in latest.into_values().map(|(_, inspected)| inspected).chain(unnumbered) {
-        contents.note_chunk(inspected);
-    }
-    contents.damage.sort_by(|one, other| (&one.path, &one.reason).cmp(&(&other.path, &other.reason)));
     Ok(contents)
-}
-
-struct Inspected {
-    path: PathBuf,
-    sinks: Vec<String>,
-    chunk: ScannedChunk,
 }
 
 impl FolderContents {
@@ -109,21 +77,16 @@ impl FolderContents {
         }));
     }
 
-    fn note_chunk(&mut self, Inspected { path, sinks, chunk }: Inspected) {
-        let least = chunk.marks.iter().map(|(_, done)| *done).min().unwrap_or(0);
-        // What every sink had before is not lost.
-        self.note_damage(
-            &path,
-            chunk.damage.into_iter().filter(|damage| damage.to.is_none_or(|to| to > least)),
-        );
+    fn note_chunk(&mut self, path: &Path, sinks: &[String], mut chunk: ScannedChunk) {
+        let least = chunk.forget_what_all_had();
+        self.note_damage(path, std::mem::take(&mut chunk.damage));
         for event in chunk.events.iter().filter(|event| event.from >= least) {
             self.events += 1;
             self.oldest = earliest(self.oldest, event.timestamp);
         }
         for (name, (_, done)) in sinks.iter().zip(&chunk.marks) {
-            let waiting = chunk.events.iter().filter(|event| event.from >= *done);
             let sink = self.sink(name);
-            for event in waiting {
+            for event in chunk.events.iter().filter(|event| event.from >= *done) {
                 sink.events += 1;
                 sink.oldest = earliest(sink.oldest, event.timestamp);
             }

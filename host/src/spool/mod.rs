@@ -42,7 +42,7 @@
 //! Needed from the file system: `fallocate` that reserves space for writes into a mapping (not so on copy-on-write file
 //! systems with snapshots), and mappings that agree with `pread` and `pwrite`.
 //!
-//! Files: `scan`, `scan_chunk` read bytes, `recover` takes over; `leasing`, `segment`, `chunk`, `writer` are what is
+//! Files: `scan`, `scan_chunk` read bytes, `read_folder` a folder, `recover` takes over, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is
 //! written; `stock` and `housekeeper` the space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the
 //! file system.
 
@@ -61,6 +61,7 @@ mod lock;
 mod mapped;
 #[cfg(test)]
 pub(crate) mod memory_disk;
+mod read_folder;
 mod real_disk;
 mod recover;
 mod scan;
@@ -73,14 +74,14 @@ mod tests;
 mod whole;
 mod writer;
 
-pub use backlog::{Backlog, BacklogPart};
-pub use chunk::Chunk;
-pub use disk::Disk;
-pub use error::{LeaseError, SpoolError};
-pub use gap::Gap;
+pub(crate) use backlog::{Backlog, BacklogPart};
+pub(crate) use chunk::Chunk;
+pub(crate) use error::LeaseError;
+pub use error::SpoolError;
+pub(crate) use gap::Gap;
 pub use inspect::{FolderContents, FolderDamage, SinkContents, inspect_folder};
-pub use lock::close_locks_in_child;
-pub use real_disk::RealDisk;
-pub use stock::Bound;
-pub use whole::{Spool, SpoolOptions, segment_bytes};
-pub use writer::ChunkWriter;
+pub(crate) use lock::close_locks_in_child;
+pub(crate) use real_disk::RealDisk;
+pub(crate) use stock::Bound;
+pub(crate) use whole::{Spool, SpoolOptions, segment_bytes};
+pub(crate) use writer::ChunkWriter;

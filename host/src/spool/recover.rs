@@ -1,6 +1,5 @@
 //! Taking over what processes left that are gone.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +9,10 @@ use super::backlog::{Backlog, BacklogPart};
 use super::chunk::{Chunk, Found, Progress};
 use super::disk::{Access, Disk};
 use super::folder::{Folder, folders_in, remove_unfinished};
-use super::format::segment_number;
 use super::gap::Gap;
 use super::housekeeper::Jobs;
-use super::scan::{Damage, Scanned, SegmentRead, scan_segment};
+use super::read_folder::{Counting, ReadSegment, read_file, read_segments};
+use super::scan::Damage;
 use super::scan_chunk::ScannedChunk;
 use super::segment::Segment;
 use super::sink_map::SinkMap;
@@ -51,7 +50,7 @@ pub fn recover(
     remove_unfinished(disk, dir)?;
     let mut recovered = Recovered::default();
     for folder in adopt_all(disk, dir, own)? {
-        match read_folder(&folder) {
+        match read_segments(&**disk, folder.path(), |name, bytes| keep_copy(&folder, name, bytes)) {
             Ok(segments) => {
                 take_over(&folder, segments, heirs, jobs, stock, &mut recovered.backlog);
                 if folder.is_empty() {
@@ -83,6 +82,8 @@ fn adopt_all(disk: &Arc<dyn Disk>, dir: &Path, own: &Folder) -> io::Result<Vec<A
     paths.retain(|path| path != own.path());
     let mut folders: Vec<_> = paths.iter().map(|path| adopt(path)).collect();
     if folders.iter().any(Option::is_none) {
+        // Nothing says when whoever looked lets go: `flock` knows no deadline, and waiting for a lock that a living owner
+        // has would never end.
         std::thread::sleep(SECOND_CHANCE);
         for (folder, path) in folders.iter_mut().zip(&paths).filter(|(folder, _)| folder.is_none()) {
             *folder = adopt(path);
@@ -91,52 +92,8 @@ fn adopt_all(disk: &Arc<dyn Disk>, dir: &Path, own: &Folder) -> io::Result<Vec<A
     Ok(folders.into_iter().flatten().collect())
 }
 
-struct ReadSegment {
-    name: String,
-    number: u64,
-    bytes: u64,
-    /// `None` if it holds nothing.
-    scanned: Option<Scanned>,
-}
-
-fn read_folder(folder: &Folder) -> io::Result<Vec<ReadSegment>> {
-    let mut segments = Vec::new();
-    for name in folder.disk().list(folder.path())? {
-        let Some(named) = segment_number(&name) else { continue };
-        let bytes = read_file(&**folder.disk(), &folder.path().join(&name))?;
-        let scanned = match scan_segment(&bytes, named) {
-            SegmentRead::Free => None,
-            SegmentRead::Holds(scanned) => Some(scanned),
-            SegmentRead::Newer(version) => {
-                let text =
-                    format!("{name} has format {version}, which a later version wrote: drain it with that");
-                return Err(io::Error::other(text));
-            }
-        };
-        let is_damaged = |scanned: &Scanned| {
-            !scanned.damage.is_empty() || scanned.chunks.iter().any(|chunk| !chunk.damage.is_empty())
-        };
-        if scanned.as_ref().is_some_and(is_damaged) {
-            keep_copy(folder, &name, &bytes);
-        }
-        let number = scanned.as_ref().map_or(named, |scanned| scanned.number);
-        segments.push(ReadSegment { name, number, bytes: bytes.len() as u64, scanned });
-    }
-    segments.sort_by_key(|segment| segment.number);
-    Ok(segments)
-}
-
-/// All bytes of a file.
-pub(super) fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
-    let file = disk.open(path, Access::Read)?;
-    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
-    let read = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(read);
-    Ok(bytes)
-}
-
-/// Keeps a copy of a damaged segment beside it, unless there is one of this size already.
-fn keep_copy(folder: &Folder, name: &str, bytes: &[u8]) {
+/// Keeps a copy of a damaged segment beside it, unless there is one already. Whether there is one now.
+fn keep_copy(folder: &Folder, name: &str, bytes: &[u8]) -> bool {
     let disk = folder.disk();
     for number in 1..100 {
         let path = folder.path().join(format!("{name}.damaged-{number}"));
@@ -145,18 +102,26 @@ fn keep_copy(folder: &Folder, name: &str, bytes: &[u8]) {
             file.sync()
         });
         match written {
-            Ok(()) => return tracing::error!("a copy of the damaged segment is kept: {}", path.display()),
+            Ok(()) => {
+                tracing::error!("a copy of the damaged segment is kept: {}", path.display());
+                return true;
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if read_file(&**disk, &path).is_ok_and(|kept| kept == bytes) {
-                    return;
+                    return true;
                 }
             }
             Err(error) => {
                 let _ = disk.remove(&path);
-                return tracing::error!("{}: the damaged segment cannot be copied: {error}", path.display());
+                tracing::error!(
+                    "{}: the damaged segment cannot be copied, and is not repaired: {error}",
+                    path.display()
+                );
+                return false;
             }
         }
     }
+    false
 }
 
 fn take_over(
@@ -167,10 +132,10 @@ fn take_over(
     stock: &Stock,
     backlog: &mut Backlog,
 ) {
-    let copies = latest_copies(&segments);
+    let counting = Counting::among(&segments);
     let (mut chunks, mut place) = (Vec::new(), 0);
     for (index, read) in segments.into_iter().enumerate() {
-        let ReadSegment { name, number, bytes, scanned } = read;
+        let ReadSegment { name, number, bytes, scanned, may_repair } = read;
         folder.note_segment();
         stock.note_found(bytes);
         let segment = Arc::new(Segment::found(number, bytes, folder.clone(), name, jobs.clone()));
@@ -180,15 +145,15 @@ fn take_over(
             } else {
                 SinkMap::new(scanned.sinks, heirs.sinks)
             });
-            note_damage(scanned.damage, &segment, backlog);
+            note_damage(scanned.damage, &segment, may_repair, backlog);
             // A chunk whose number is lost stays between its neighbours.
             let known = scanned.chunks.iter().map(|chunk| chunk.number).find(|number| *number != 0);
             place = known.unwrap_or(place);
             for chunk in scanned.chunks {
-                if chunk.number == 0 || copies.get(&chunk.number) == Some(&(index, chunk.at)) {
+                if counting.counts(index, &chunk) {
                     place = if chunk.number == 0 { place } else { chunk.number };
                     segment.hold();
-                    chunks.push((place, chunk, segment.clone(), map.clone()));
+                    chunks.push((place, chunk, segment.clone(), map.clone(), may_repair));
                 }
             }
         }
@@ -196,35 +161,23 @@ fn take_over(
     }
     // In the order in which they were leased: segments need not be used in the order of their numbers.
     chunks.sort_by_key(|(place, ..)| *place);
-    for (_, chunk, segment, map) in chunks {
-        take_over_chunk(chunk, &segment, &map, backlog);
+    for (_, chunk, segment, map, may_repair) in chunks {
+        take_over_chunk(chunk, &segment, &map, may_repair, backlog);
         segment.release();
     }
 }
 
-/// Where the chunk of each number is that counts: one that was moved may be there twice, and the copy may be unfinished.
-fn latest_copies(segments: &[ReadSegment]) -> HashMap<u64, (usize, u64)> {
-    let mut latest: HashMap<u64, (usize, u64, usize)> = HashMap::new();
-    for (index, segment) in segments.iter().enumerate() {
-        for chunk in segment.scanned.iter().flat_map(|scanned| &scanned.chunks) {
-            let this = (index, chunk.at, chunk.events.len());
-            let counts = latest.entry(chunk.number).or_insert(this);
-            if this.2 >= counts.2 {
-                *counts = this;
-            }
-        }
-    }
-    latest.into_iter().map(|(number, (index, at, _))| (number, (index, at))).collect()
-}
-
-/// What is lost becomes a gap; what only has to be written anew is written anew.
-fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, backlog: &mut Backlog) {
+/// What is lost becomes a gap; what only has to be written anew is written anew, if it may.
+fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, may_repair: bool, backlog: &mut Backlog) {
     for damage in damage {
         if damage.is_loss {
-            backlog.gaps.push(Gap::new(damage, segment));
+            backlog.gaps.push(Gap::new(damage, segment, may_repair));
             continue;
         }
         tracing::error!("{}: {}; nothing is lost by it", segment.path().display(), damage.reason);
+        if !may_repair {
+            continue;
+        }
         let repaired = segment.with_file(Access::ReadWrite, |file| {
             damage.repairs.iter().try_for_each(|(at, bytes)| file.write_at(bytes, *at))
         });
@@ -234,14 +187,18 @@ fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, backlog: &mut Backlo
     }
 }
 
-fn take_over_chunk(chunk: ScannedChunk, segment: &Arc<Segment>, map: &Arc<SinkMap>, backlog: &mut Backlog) {
-    let ScannedChunk { number, at, region_len, header_len, len, marks, events, skips, mut damage } = chunk;
+fn take_over_chunk(
+    mut chunk: ScannedChunk,
+    segment: &Arc<Segment>,
+    map: &Arc<SinkMap>,
+    may_repair: bool,
+    backlog: &mut Backlog,
+) {
+    let least = chunk.forget_what_all_had();
+    let ScannedChunk { number, at, region_len, header_len, len, marks, events, skips, damage } = chunk;
     let slots: Vec<Progress> =
         marks.iter().map(|(offered, done)| Progress { offered: *offered, done: *done }).collect();
-    let least = slots.iter().map(|slot| slot.done).min().unwrap_or(0);
-    // What every sink had before is not lost.
-    damage.retain(|damage| damage.to.is_none_or(|to| to > least));
-    note_damage(damage, segment, backlog);
+    note_damage(damage, segment, may_repair, backlog);
     if events.last().is_none_or(|last| last.to <= least) {
         return;
     }

@@ -22,6 +22,13 @@ pub struct Scanned {
     pub damage: Vec<Damage>,
 }
 
+impl Scanned {
+    /// Whether anything in it does not validate.
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty() || self.chunks.iter().any(|chunk| !chunk.damage.is_empty())
+    }
+}
+
 /// Something that does not validate.
 #[derive(Debug)]
 pub struct Damage {

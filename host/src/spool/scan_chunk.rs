@@ -29,6 +29,15 @@ pub struct ScannedChunk {
     pub damage: Vec<Damage>,
 }
 
+impl ScannedChunk {
+    /// Forgets damage of what every sink had before: it is not lost. Returns up to where that is.
+    pub fn forget_what_all_had(&mut self) -> u32 {
+        let least = self.marks.iter().map(|(_, done)| *done).min().unwrap_or(0);
+        self.damage.retain(|damage| damage.to.is_none_or(|to| to > least));
+        least
+    }
+}
+
 /// An event that validates.
 #[derive(Clone, Copy, Debug)]
 pub struct ScannedEvent {

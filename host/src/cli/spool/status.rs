@@ -29,7 +29,7 @@ pub fn status(global: &Global, format: Format, console: &Console) -> Result<Exit
 
 fn to_text(survey: &Survey, now: Timestamp) -> String {
     let dir = printable(&survey.dir);
-    if survey.processes.is_empty() {
+    if survey.processes.is_empty() && survey.damage.is_empty() {
         return format!("nothing is in the spool {dir}\n");
     }
     let mut text = format!("spool {dir}: {} events wait, {}\n\n", survey.events, BinaryBytes(survey.bytes));
@@ -118,6 +118,17 @@ mod tests {
 
         damaged: b/1: a frame is bad; 1 event is lost
         ");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_nothing() {
+        let (path, reason) = ("/srv/spool/a".to_owned(), "1 has format 2".to_owned());
+        let survey = Survey { damage: vec![Damage { path, lost: None, reason }], ..Survey::default() };
+        let text = to_text(&survey, Timestamp::from_micros(NOW));
+        assert!(
+            !text.contains("nothing is in") && text.contains("damaged: /srv/spool/a: 1 has format 2"),
+            "{text}"
+        );
     }
 
     #[test]

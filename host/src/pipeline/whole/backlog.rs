@@ -12,7 +12,7 @@ use crate::pipeline::counters::Tally;
 use crate::pipeline::spool_room::{SpoolBound, SpoolRoom};
 use crate::pipeline::spooled::{Bodies, Source, Stretch};
 use crate::pipeline::store::{BacklogRun, Patience, Record, Store};
-use crate::spool::{Backlog, BacklogPart, Disk, Gap, Spool, SpoolError, SpoolOptions, segment_bytes};
+use crate::spool::{Backlog, BacklogPart, Gap, RealDisk, Spool, SpoolError, SpoolOptions, segment_bytes};
 
 /// Bytes of frames that make about as many bytes of lines as a run has.
 const RUN_FRAME_BYTES: u32 = 160 << 10;
@@ -37,7 +37,6 @@ pub struct OpenedSpool {
 
 /// Opens the spool, and reads what an earlier process left in it.
 pub fn open_spool(
-    disk: Arc<dyn Disk>,
     settings: &SpoolSettings,
     buffer: &BufferSettings,
     sinks: Vec<String>,
@@ -57,7 +56,7 @@ pub fn open_spool(
         heirs_of_all: settings.heirs == Heirs::AllSinks,
     };
     let bound = Arc::new(SpoolBound::new(budget.clone()));
-    let (spool, backlog) = Spool::open(disk, options, bound.clone())?;
+    let (spool, backlog) = Spool::open(Arc::new(RealDisk), options, bound.clone())?;
     let room = SpoolRoom::new(spool, bound, bodies, settings, buffer.block_timeout);
     Ok(OpenedSpool { room, budget, backlog })
 }

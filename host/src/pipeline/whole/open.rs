@@ -24,22 +24,10 @@ use crate::pipeline::spooled::Bodies;
 use crate::pipeline::store::{Patience, Store, StoreParts};
 use crate::pipeline::supervisor::{Watch, supervise};
 use crate::pipeline::worker::Worker;
-use crate::spool::{Disk, RealDisk};
 
 impl Pipeline {
     /// Opens every sink; if one cannot be opened, those that were are closed again.
     pub fn open(
-        setups: Vec<SinkSetup>,
-        buffer: BufferSettings,
-        delivery: DeliverySettings,
-        secrets: Secrets,
-    ) -> Result<Self, OpenError> {
-        Self::open_on(Arc::new(RealDisk), setups, buffer, delivery, secrets)
-    }
-
-    /// As [`Pipeline::open`], with a spool on this disk.
-    pub fn open_on(
-        disk: Arc<dyn Disk>,
         setups: Vec<SinkSetup>,
         buffer: BufferSettings,
         delivery: DeliverySettings,
@@ -58,7 +46,7 @@ impl Pipeline {
         let bodies = Arc::new(Bodies::new(pool.clone(), memory.clone()));
         let opened = match &buffer.spool {
             None => None,
-            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone())?),
+            Some(settings) => Some(open_spool(settings, &buffer, names, bodies.clone())?),
         };
         let recovered = opened.as_ref().map_or_else(
             || Recovered::nothing(setups.len()),

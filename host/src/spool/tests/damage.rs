@@ -5,9 +5,11 @@ use std::sync::OnceLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rustix::io::Errno;
 
 use super::stage::*;
 use crate::spool::format::{COMMITTED_AT, Mark, Position, chunk_header_len, committed_word, u64_at};
+use crate::spool::memory_disk::Operation;
 
 const CHUNKS: usize = 4;
 const FRAME: usize = 152;
@@ -111,6 +113,25 @@ fn a_damaged_frame_in_any_position_costs_itself_is_named_and_once_healed_forgott
         next.spool.close();
         assert!(healed.disk.segments().is_empty());
     }
+}
+
+#[test]
+fn what_cannot_be_copied_aside_is_not_repaired_and_found_again() {
+    let (path, mut bytes) = left_behind();
+    bytes[frame_at(5) + 100] ^= 1;
+    let stage = stage_with(&bytes);
+    stage.disk.fail(Operation::Write, Errno::NOSPC);
+    let opened = stage.open();
+    assert_eq!((owed(&opened.backlog, 0), lost(&opened.backlog)), (all_but(5..6), 1));
+    stage.disk.heal();
+    let Ok([gap]) = <[_; 1]>::try_from(opened.backlog.gaps) else { panic!("one gap") };
+    let error = gap.heal().unwrap_err();
+    assert!(error.to_string().contains("no copy"), "{error}");
+    assert_eq!(stage.disk.bytes(&path), bytes);
+
+    let again = stage.killed();
+    assert_eq!(lost(&again.open().backlog), 1);
+    assert_eq!(copies(&again).len(), 1);
 }
 
 #[test]
