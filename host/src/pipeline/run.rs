@@ -290,6 +290,12 @@ impl Span {
         self.run.first() + u64::from(self.start)
     }
 
+    /// About how much memory has to be taken so that it can be offered: that of its whole run. None, where it is there
+    /// anyway.
+    pub fn spooled_bytes(&self) -> usize {
+        self.run.source().map_or(0, Source::bytes)
+    }
+
     /// Cuts the first `count` events off.
     pub fn split_front(&mut self, count: usize) -> Span {
         let middle = self.start + count as u32;

@@ -55,6 +55,11 @@ impl Source {
         self.doubtful_to.get(sink).copied().unwrap_or(0)
     }
 
+    /// About how much memory its body takes.
+    pub fn bytes(&self) -> usize {
+        body_bytes(&self.stretches)
+    }
+
     /// Reads the lines of all its events; so many they must be.
     pub fn read(&self, events: u32) -> io::Result<Arc<Body>> {
         let replayed = if self.doubtful_to.is_empty() { 0 } else { flags::REPLAYED };
@@ -96,6 +101,12 @@ impl Source {
     }
 }
 
+/// About how much memory the body of these frames takes: a line has its keys beyond what its frame has.
+fn body_bytes(stretches: &[Stretch]) -> usize {
+    let frames: usize = stretches.iter().map(|stretch| (stretch.to - stretch.from) as usize).sum();
+    frames + frames / 2
+}
+
 /// Where the frame of this number begins.
 fn offset_of(frames: &[u8], number: u32) -> u32 {
     let mut offset = 0;
@@ -129,8 +140,7 @@ impl Bodies {
 
     /// Makes the body of these frames: so many events.
     pub fn make(&self, stretches: &[Stretch], events: u32, replayed: u32) -> io::Result<Body> {
-        let frames: usize = stretches.iter().map(|stretch| (stretch.to - stretch.from) as usize).sum();
-        let (mut lines, mut entries) = self.pool.run(frames + frames / 2, events as usize);
+        let (mut lines, mut entries) = self.pool.run(body_bytes(stretches), events as usize);
         for stretch in stretches {
             stretch.chunk.read(stretch.from, stretch.to, |frames| {
                 frame::write_lines(frames, &mut lines, &mut entries);

@@ -95,6 +95,8 @@ pub struct Delivery {
     sink: usize,
     settings: SinkSettings,
     max_attempts: u32,
+    /// Most memory of what is in the spool that one batch takes, about.
+    batch_bytes: usize,
     ack_timeout: Duration,
     backoff: Backoff,
 
@@ -145,6 +147,7 @@ impl Delivery {
             sink,
             settings,
             max_attempts: delivery.max_attempts,
+            batch_bytes: usize::MAX,
             ack_timeout: delivery.ack_timeout.min(LONGEST),
             backoff: Backoff::new(delivery, seed),
             queue: VecDeque::new(),
@@ -176,6 +179,11 @@ impl Delivery {
             spooled: 0,
             left_from: None,
         }
+    }
+
+    /// A batch of what is in the spool takes about so much memory at most: in memory it is bounded by what was accepted.
+    pub fn limit_batch_bytes(&mut self, bytes: usize) {
+        self.batch_bytes = bytes;
     }
 
     /// A run to deliver.

@@ -6,6 +6,7 @@ use super::pending::Offered;
 use super::{Delivery, Offer, POLL, Step};
 use crate::pipeline::backoff::LONGEST;
 use crate::pipeline::piece::{Isolation, Piece};
+use crate::pipeline::run::Span;
 use crate::pipeline::store::Waiting;
 
 /// How long a sink that can hold no more has to acknowledge something by itself, while a flush waits for it.
@@ -112,9 +113,12 @@ impl Delivery {
     /// How many of the pieces that failed make the next batch, and when it may go out. Events that failed one by one have
     /// the same past, but not quite the same delay.
     fn first_that_go_together(&self) -> (usize, Option<Instant>) {
-        let (mut count, mut events, mut not_before) = (0, 0, None);
+        let (mut count, mut events, mut bytes, mut not_before) = (0, 0, 0_usize, None);
         for piece in &self.front {
-            let fits = events + piece.len() <= self.settings.batch_size && self.front[0].has_same_past(piece);
+            bytes = bytes.saturating_add(piece.spans.iter().map(Span::spooled_bytes).sum());
+            let fits = events + piece.len() <= self.settings.batch_size
+                && bytes <= self.batch_bytes
+                && self.front[0].has_same_past(piece);
             if count > 0 && !fits {
                 break;
             }
@@ -156,9 +160,14 @@ impl Delivery {
     fn offer_fresh(&mut self, now: Instant) -> Step {
         let mut spans = Vec::new();
         let mut missing = self.settings.batch_size;
+        let mut bytes = 0_usize;
         while missing > 0
             && let Some(span) = self.queue.front_mut()
         {
+            bytes = bytes.saturating_add(span.spooled_bytes());
+            if bytes > self.batch_bytes && !spans.is_empty() {
+                break;
+            }
             if span.len() <= missing {
                 missing -= span.len();
                 spans.extend(self.queue.pop_front());

@@ -1,14 +1,14 @@
 //! What the spool keeps when sinks, or this process, do not.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use audit_plugin_api::{SinkError, Written};
 use tempfile::TempDir;
 
-use super::stage::{Actor, LONG, Seen, Setting, Stage};
-use crate::config::{Durability, SpoolSettings};
+use super::stage::{Actor, LONG, Seen, Setting, Stage, event};
+use crate::config::{BufferSettings, Durability, SpoolSettings};
 use crate::pipeline::FlushOutcome;
 
 /// A pipeline with a spool in this folder.
@@ -133,7 +133,7 @@ fn a_sink_that_is_behind_costs_disk_and_not_memory() {
     let waits = is_open.clone();
     let setting = spooling(&folder);
     let setting = Setting {
-        buffer: crate::config::BufferSettings {
+        buffer: BufferSettings {
             capacity_bytes: CAPACITY,
             max_event_bytes: 1 << 16,
             ..setting.buffer.clone()
@@ -159,6 +159,36 @@ fn a_sink_that_is_behind_costs_disk_and_not_memory() {
     assert_eq!(close(&stage, LONG).totals.delivered, 20_000);
     assert_eq!(stage.numbers(0), Vec::from_iter(0..20_000));
     assert!(most <= CAPACITY, "{most} bytes");
+}
+
+#[test]
+fn a_batch_of_large_events_takes_no_more_memory_than_there_is() {
+    const CAPACITY: usize = 4 << 20;
+    let folder = folder();
+    let setting = spooling(&folder);
+    let buffer = BufferSettings { capacity_bytes: CAPACITY, ..setting.buffer.clone() };
+    let stage = Setting { buffer, ..setting }.open(vec![refusing("sink")]);
+    let large = "x".repeat(500_000);
+    for number in 0..40 {
+        stage.pipeline.record(&event(number).attribute(&large)).unwrap();
+    }
+    close(&stage, Duration::from_millis(100));
+    drop(stage);
+
+    let setting = spooling(&folder);
+    let buffer = BufferSettings { capacity_bytes: CAPACITY, ..setting.buffer.clone() };
+    let batches = Arc::new(Mutex::new(Vec::new()));
+    let seen = batches.clone();
+    let sink = Actor::new("sink").with(|settings| settings.batch_size = 1000).on_write(move |writing| {
+        let bytes = writing.batch.events().map(|event| event.json().len()).sum::<usize>();
+        seen.lock().unwrap().push(bytes);
+        Ok(Written::Delivered)
+    });
+    let stage = Setting { buffer, ..setting }.open(vec![sink]);
+    assert_eq!(close(&stage, LONG).totals.delivered, 40);
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..40));
+    let most = batches.lock().unwrap().iter().copied().max();
+    assert!(most <= Some(CAPACITY / 2), "{most:?} bytes in one batch");
 }
 
 #[test]

@@ -90,6 +90,12 @@ impl Pipeline {
             }))
         };
         let sinks: Vec<_> = setups.into_iter().enumerate().map(new_sink).collect();
+        if store.spool.is_some() {
+            // All batches that can be out at once take half of the memory; the other half is for what comes next.
+            let batches: usize = sinks.iter().map(|sink| sink.settings.max_in_flight.max(1)).sum();
+            let batch_bytes = buffer.capacity_bytes / 2 / batches;
+            sinks.iter().for_each(|sink| sink.lock().delivery.limit_batch_bytes(batch_bytes));
+        }
         fanout.set(&store, &sinks);
         let write_through = sinks.iter().any(|sink| !sink.settings.use_worker);
         let shortest = delivery.write_timeout.min(delivery.open_timeout);
