@@ -107,3 +107,17 @@ pub fn built(file: &str) -> PathBuf {
         .find(|path| path.is_file())
         .unwrap_or_else(|| panic!("cargo has built no {file} in {}", deps.display()))
 }
+
+/// The event that is measured: 383 bytes as a canonical line, whose id and time are those of any other.
+pub fn measured_event() -> audit_plugin_api::PermissionAuditEvent {
+    let metadata =
+        r#"{"request_id":"0f8fad5b-d9cb-469f-a165-70867728950e","ip":"203.0.113.7","path":"/graphql/"}"#;
+    audit_plugin_api::PermissionAuditEvent::new(audit_plugin_api::Action::Update, false)
+        .attribute("status")
+        .attribute("owner")
+        .manager("Project")
+        .user_id("4217")
+        .permission("isAdmin")
+        .permission("isProjectOwner:status")
+        .metadata(audit_plugin_api::Metadata::from_json(metadata).expect("an object"))
+}

@@ -13,28 +13,15 @@ use audit_host::config::{BufferSettings, Config, DeliverySettings, Secrets, Sink
 use audit_host::logger::{AuditLogger, Loading, Logger};
 use audit_host::pipeline::{Pipeline, SinkSetup, linked};
 use audit_plugin_api::serde_json::json;
-use audit_plugin_api::{Action, Context, Metadata, PermissionAuditEvent, SinkError, SinkOptions};
+use audit_plugin_api::{Context, PermissionAuditEvent, SinkError, SinkOptions};
 use audit_sink_file::{FileOptions, FileSink};
-use audit_tests::Dir;
+use audit_tests::{Dir, measured_event};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Events recorded between two flushes: fewer than fill the store, so that `record` never waits.
 const BURST: u64 = 50_000;
 /// Events of one end-to-end run.
 const RUN: u64 = 1_000_000;
-
-fn event() -> PermissionAuditEvent {
-    let metadata =
-        r#"{"request_id":"0f8fad5b-d9cb-469f-a165-70867728950e","ip":"203.0.113.7","path":"/graphql/"}"#;
-    PermissionAuditEvent::new(Action::Update, false)
-        .attribute("status")
-        .attribute("owner")
-        .manager("Project")
-        .user_id("4217")
-        .permission("isAdmin")
-        .permission("isProjectOwner:status")
-        .metadata(Metadata::from_json(metadata).expect("an object"))
-}
 
 /// Something to record into, however its sink came here.
 trait Recorder: Sync {
@@ -120,7 +107,7 @@ fn linked_in(dir: &Dir) -> Box<dyn Recorder> {
 fn end_to_end(open: fn(&Dir) -> Box<dyn Recorder>, producers: u64) -> Duration {
     let dir = Dir::new();
     let recorder = open(&dir);
-    let event = event();
+    let event = measured_event();
     let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..producers {
@@ -165,7 +152,7 @@ fn record(criterion: &mut Criterion) {
 
 /// Records so many events in bursts, with a flush after each that does not count.
 fn bursts(recorder: &dyn Recorder, count: u64) -> Duration {
-    let event = event();
+    let event = measured_event();
     let mut took = Duration::ZERO;
     let mut left = count;
     while left > 0 {

@@ -6,7 +6,8 @@
 use std::hint::black_box;
 
 use audit_host::event::frame::{self, Stamp};
-use audit_host::event::{Action, IdGenerator, Metadata, PermissionAuditEvent, Timestamp};
+use audit_host::event::{IdGenerator, Timestamp};
+use audit_tests::measured_event;
 
 /// Frames in a chunk of 64 KiB.
 const CHUNK: usize = 64 << 10;
@@ -25,25 +26,11 @@ fn main() {
     }
 }
 
-/// The 384-byte event of the contract.
-fn event() -> PermissionAuditEvent {
-    let metadata =
-        r#"{"request_id":"0f8fad5b-d9cb-469f-a165-70867728950e","ip":"203.0.113.7","path":"/graphql/"}"#;
-    PermissionAuditEvent::new(Action::Update, false)
-        .attribute("status")
-        .attribute("owner")
-        .manager("Project")
-        .user_id("4217")
-        .permission("isAdmin")
-        .permission("isProjectOwner:status")
-        .metadata(Metadata::from_json(metadata).expect("an object"))
-}
-
 fn record(count: usize) {
-    let (event, mut ids, mut chunk) = (event(), IdGenerator::new(), vec![0; CHUNK]);
+    let (event, mut ids, mut chunk) = (measured_event(), IdGenerator::new(), vec![0; CHUNK]);
     let mut used = 0;
     for sequence in 0..count {
-        // Of one millisecond each thousand, as it is at full speed.
+        // A thousand to a millisecond, as at full speed.
         let timestamp = Timestamp::from_micros(1_795_000_000_123_456 + sequence as i64);
         let event_id = ids.next(timestamp);
         let stamp = Stamp { sequence: sequence as u64, timestamp, event_id, flags: 0 };
@@ -56,7 +43,7 @@ fn record(count: usize) {
 }
 
 fn worker(count: usize) {
-    let (event, mut frames) = (event(), Vec::new());
+    let (event, mut frames) = (measured_event(), Vec::new());
     let timestamp = Timestamp::from_micros(1_795_000_000_123_456);
     let mut ids = IdGenerator::new();
     const FRAMES: usize = 200;

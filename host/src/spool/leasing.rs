@@ -12,6 +12,7 @@ use super::mapped::{Carver, TrackWriter};
 use super::segment::Segment;
 use super::sink_map::SinkMap;
 use super::stock::{Prepared, Stock};
+use super::whole::SpoolOptions;
 use super::writer::ChunkWriter;
 
 /// Segments that stay mapped; older ones are read from their files.
@@ -45,18 +46,17 @@ pub struct Cut {
 }
 
 impl Leasing {
-    /// Regions of `chunk_bytes` from segments of this stock; with `shadow`, frames are kept in memory until they are on
-    /// the disk.
-    pub fn new(
-        folder: Arc<Folder>,
-        stock: Arc<Stock>,
-        jobs: Arc<Jobs>,
-        map: Arc<SinkMap>,
-        chunk_bytes: usize,
-        shadow: bool,
-    ) -> Self {
-        let current = Current { segment: None, live: Vec::new(), next_chunk: 1, is_closed: false };
-        Self { folder, stock, jobs, map, chunk_bytes, shadow, current: Mutex::new(current) }
+    /// Regions from segments of this stock.
+    pub fn new(folder: Arc<Folder>, stock: Arc<Stock>, jobs: Arc<Jobs>, options: &SpoolOptions) -> Self {
+        Self {
+            folder,
+            stock,
+            jobs,
+            map: Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks)),
+            chunk_bytes: options.chunk_bytes,
+            shadow: options.shadow,
+            current: Mutex::new(Current { segment: None, live: Vec::new(), next_chunk: 1, is_closed: false }),
+        }
     }
 
     /// Leases a region for at least one frame of this length.

@@ -11,6 +11,7 @@ use super::error::LeaseError;
 use super::folder::Folder;
 use super::format::{FREE, STATE_AT, SegmentHeader, segment_name};
 use super::mapped::{Carver, Mapping};
+use super::whole::SpoolOptions;
 
 /// How long after a failure nobody asks the disk again.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
@@ -61,15 +62,12 @@ struct State {
 }
 
 impl Stock {
-    /// An empty stock for this folder.
+    /// An empty stock for this folder, within this bound.
     pub fn new(
         disk: Arc<dyn Disk>,
         folder: Arc<Folder>,
         bound: Arc<dyn Bound>,
-        max_bytes: u64,
-        segment_bytes: usize,
-        sinks: Vec<String>,
-        durable: bool,
+        options: &SpoolOptions,
     ) -> Self {
         let state = State {
             spares: VecDeque::new(),
@@ -79,8 +77,17 @@ impl Stock {
             debt: 0,
             failure: None,
         };
-        let (state, prepared) = (Mutex::new(state), Condvar::new());
-        Self { disk, folder, bound, max_bytes, segment_bytes, sinks, durable, state, prepared }
+        Self {
+            disk,
+            folder,
+            bound,
+            max_bytes: options.max_bytes,
+            segment_bytes: options.segment_bytes(),
+            sinks: options.sinks.clone(),
+            durable: options.shadow,
+            state: Mutex::new(state),
+            prepared: Condvar::new(),
+        }
     }
 
     /// Bytes of a segment.

@@ -14,7 +14,6 @@ use super::group_commit::{GroupCommit, sync_all};
 use super::housekeeper::{self, Jobs, Reuse};
 use super::leasing::Leasing;
 use super::recover::{Heirs, recover};
-use super::sink_map::SinkMap;
 use super::stock::{Bound, Stock};
 use super::writer::ChunkWriter;
 
@@ -58,6 +57,13 @@ pub struct Spool {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+impl SpoolOptions {
+    /// Bytes of a segment.
+    pub fn segment_bytes(&self) -> usize {
+        segment_bytes(self.max_bytes, self.max_event_bytes)
+    }
+}
+
 impl Spool {
     /// Opens the spool: makes a folder for this process, and takes over those whose owners are gone, with what they
     /// left. Reads all of it.
@@ -78,29 +84,12 @@ impl Spool {
         if options.shadow {
             disk.sync_folder(dir).map_err(failed("syncing the folder", dir))?;
         }
-        let segment_bytes = segment_bytes(options.max_bytes, options.max_event_bytes);
-        let stock = Arc::new(Stock::new(
-            disk.clone(),
-            folder.clone(),
-            bound,
-            options.max_bytes,
-            segment_bytes,
-            options.sinks.clone(),
-            options.shadow,
-        ));
+        let stock = Arc::new(Stock::new(disk.clone(), folder.clone(), bound, &options));
         let jobs = Arc::new(Jobs::default());
         let heirs = Heirs { sinks: &options.sinks, all: options.heirs_of_all };
         let recovered =
             recover(&disk, dir, &folder, &heirs, &jobs, &stock).map_err(failed("reading the folder", dir))?;
-        let map = Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks));
-        let leasing = Arc::new(Leasing::new(
-            folder.clone(),
-            stock.clone(),
-            jobs.clone(),
-            map,
-            options.chunk_bytes,
-            options.shadow,
-        ));
+        let leasing = Arc::new(Leasing::new(folder.clone(), stock.clone(), jobs.clone(), &options));
         let commits = options.shadow.then(Arc::<GroupCommit>::default);
         let mut spool = Self {
             folder,

@@ -1,11 +1,12 @@
 //! What an append costs: `cargo test --release -p audit-host spool::tests::speed -- --ignored --nocapture`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::stage::*;
 use crate::spool::format::{seal_frame, seed};
-use crate::spool::{RealDisk, Spool};
+use crate::spool::{RealDisk, Spool, SpoolOptions};
 
 const FRAME: usize = 280;
 const ROUNDS: usize = 200;
@@ -31,12 +32,7 @@ fn an_append_costs() {
 
     for (shadow, name) in [(false, "process"), (true, "disk")] {
         let folder = tempfile::tempdir().unwrap();
-        let mut options = Stage::new(&["a"]).options;
-        options.dir = folder.path().to_owned();
-        options.max_bytes = 1 << 30;
-        options.max_event_bytes = 1 << 20;
-        options.chunk_bytes = 64 << 10;
-        options.shadow = shadow;
+        let options = SpoolOptions { shadow, ..options_in(folder.path()) };
         let (spool, _) = Spool::open(Arc::new(RealDisk), options, unbounded()).unwrap();
         let mut frame = frame_of(1, FRAME - 48);
         let (mut times, mut leases) = (Vec::new(), Vec::new());
@@ -65,15 +61,22 @@ fn an_append_costs() {
     }
 }
 
+/// As the defaults of a configuration are.
+fn options_in(folder: &Path) -> SpoolOptions {
+    SpoolOptions {
+        dir: folder.to_owned(),
+        max_bytes: 1 << 30,
+        max_event_bytes: 1 << 20,
+        chunk_bytes: 64 << 10,
+        ..Stage::new(&["a"]).options
+    }
+}
+
 #[test]
 #[ignore = "measures; run alone, in release"]
 fn opening_with_a_million_events_takes() {
     let folder = tempfile::tempdir().unwrap();
-    let mut options = Stage::new(&["a"]).options;
-    options.dir = folder.path().to_owned();
-    options.max_bytes = 1 << 30;
-    options.max_event_bytes = 1 << 20;
-    options.chunk_bytes = 64 << 10;
+    let options = options_in(folder.path());
     let open = || Spool::open(Arc::new(RealDisk), options.clone(), unbounded()).unwrap();
     let (spool, _) = open();
     let mut frame = frame_of(1, FRAME - 48);
