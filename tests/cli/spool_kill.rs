@@ -3,7 +3,7 @@
 //! A round kills the program when it has printed a number of events: so many it had accepted, at least. What it had
 //! accepted beyond those nobody knows here. The next process has to deliver a beginning of the input that is at least as
 //! long, byte for byte and in order. So many rounds of each of the two kinds:
-//! `AUDIT_CRASH_ROUNDS=10000 cargo test -p audit-tests --test cli kill_9`.
+//! `AUDIT_CRASH_ROUNDS=10000 cargo test -p audit-tests --test cli spool_kill`.
 
 use std::collections::HashSet;
 use std::io::Write;
