@@ -22,6 +22,7 @@ mod offering;
 mod piece;
 mod pool;
 mod reclaim;
+mod record;
 mod report;
 mod request;
 mod run;
@@ -40,8 +41,8 @@ mod worker;
 
 pub use counters::Counts;
 pub use error::{FromCallback, OpenError, RecordError, SinkOpenError};
+pub use record::{Patience, Record};
 pub use report::{CloseReport, FlushOutcome, Inspection, SinkReport};
 pub use sink::{SinkFactory, SinkInstance, linked};
-pub use store::{Patience, Record};
 pub use whole::{Pipeline, SinkSetup};
 pub use worker::next_instance;

@@ -11,8 +11,8 @@ use std::time::Instant;
 use audit_plugin_api::{RawEvent, Timestamp};
 
 use super::budget::Charge;
+use super::record::{Record, charge};
 use super::spooled::Stretch;
-use super::store::{Record, charge};
 use crate::event::IdGenerator;
 use crate::event::frame::{self, Stamp};
 use crate::spool;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::backoff::LONGEST;
 use super::budget::{Budget, Taken};
+use super::record::{Patience, Record, Refused};
 use super::spooled::Bodies;
-use super::store::{Patience, Record, Refused};
 use crate::config::{DiskFor, Durability, SpoolSettings};
 use crate::spool::{Bound, ChunkWriter, LeaseError, Spool};
 
@@ -52,6 +52,11 @@ impl SpoolRoom {
     /// Makes bodies of what is in it.
     pub fn bodies(&self) -> &Arc<Bodies> {
         &self.bodies
+    }
+
+    /// It grows by so much at a time.
+    pub fn segment_bytes(&self) -> usize {
+        self.bound.segment_bytes
     }
 
     /// A chunk with room for a frame of this length.
@@ -103,13 +108,14 @@ impl SpoolRoom {
 /// Bounds the spool's space by a budget. Called under locks, so it only notes what workers should know.
 pub struct SpoolBound {
     budget: Arc<Budget>,
+    segment_bytes: usize,
     is_half_full_now: AtomicBool,
 }
 
 impl SpoolBound {
-    /// Bounded by this budget.
-    pub fn new(budget: Arc<Budget>) -> Self {
-        Self { budget, is_half_full_now: AtomicBool::new(false) }
+    /// Bounded by this budget, of which it takes so much at a time.
+    pub fn new(budget: Arc<Budget>, segment_bytes: usize) -> Self {
+        Self { budget, segment_bytes, is_half_full_now: AtomicBool::new(false) }
     }
 }
 

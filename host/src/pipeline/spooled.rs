@@ -12,8 +12,8 @@ use audit_plugin_api::flags;
 use super::body::Body;
 use super::budget::{Budget, Charge};
 use super::pool::Pool;
+use super::record::ENTRY_BYTES;
 use super::run::Run;
-use super::store::ENTRY_BYTES;
 use crate::event::frame;
 use crate::spool;
 

@@ -83,5 +83,5 @@ pub use inspect::{FolderContents, FolderDamage, SinkContents, inspect_folder};
 pub(crate) use lock::close_locks_in_child;
 pub(crate) use real_disk::RealDisk;
 pub(crate) use stock::Bound;
-pub(crate) use whole::{Spool, SpoolOptions, segment_bytes};
+pub(crate) use whole::{Spool, SpoolOptions};
 pub(crate) use writer::ChunkWriter;

@@ -38,14 +38,6 @@ pub struct SpoolOptions {
     pub heirs_of_all: bool,
 }
 
-/// Bytes of a segment of a spool of so many bytes: a sixteenth, but at least what an event of `max_event_bytes` needs.
-pub fn segment_bytes(max_bytes: u64, max_event_bytes: usize) -> usize {
-    // A list of empty texts takes four bytes each in a frame, and three in a line.
-    let frame_bytes = max_event_bytes.saturating_mul(4) / 3 + 256;
-    let least = round_up(MOST_HEADER_BYTES + chunk_header_len(MOST_SINKS) + frame_bytes);
-    least.max(round_up((max_bytes / 16).min(LARGEST_SEGMENT_BYTES) as usize))
-}
-
 /// The spool of this process: its own folder in `spool_dir`, and those that processes left which are gone.
 pub struct Spool {
     folder: Arc<Folder>,
@@ -58,9 +50,12 @@ pub struct Spool {
 }
 
 impl SpoolOptions {
-    /// Bytes of a segment.
+    /// Bytes of a segment: a sixteenth of all, but at least what an event of `max_event_bytes` needs.
     pub fn segment_bytes(&self) -> usize {
-        segment_bytes(self.max_bytes, self.max_event_bytes)
+        // A list of empty texts takes four bytes each in a frame, and three in a line.
+        let frame_bytes = self.max_event_bytes.saturating_mul(4) / 3 + 256;
+        let least = round_up(MOST_HEADER_BYTES + chunk_header_len(MOST_SINKS) + frame_bytes);
+        least.max(round_up((self.max_bytes / 16).min(LARGEST_SEGMENT_BYTES) as usize))
     }
 }
 

@@ -8,8 +8,8 @@ use audit_plugin_api::{SinkError, Written};
 use tempfile::TempDir;
 
 use super::stage::{Actor, LONG, Seen, Setting, Stage, event};
-use crate::config::{BufferSettings, Durability, SpoolSettings};
-use crate::pipeline::FlushOutcome;
+use crate::config::{BufferSettings, Durability, SpoolSettings, WhenFull};
+use crate::pipeline::{FlushOutcome, RecordError};
 
 /// A pipeline with a spool in this folder.
 fn spooling(folder: &Arc<TempDir>) -> Setting {
@@ -204,6 +204,38 @@ fn a_full_spool_stops_admission_until_a_sink_has_flushed() {
     stage.record(0..50_000);
     assert_eq!(close(&stage, LONG).totals.delivered, 50_000);
     assert_eq!(stage.numbers(0), Vec::from_iter(0..50_000));
+}
+
+#[test]
+fn a_spool_that_is_full_says_so_also_beside_segments_of_another_size() {
+    let folder = folder();
+    let setting = |max_bytes| {
+        Setting::with(|setting| {
+            setting.folder = folder.clone();
+            let spool = SpoolSettings { max_bytes, ..SpoolSettings::new(folder.path().join("spool")) };
+            setting.buffer = BufferSettings {
+                spool: Some(spool),
+                max_event_bytes: 1 << 12,
+                when_full: WhenFull::Fail,
+                ..setting.buffer.clone()
+            };
+        })
+    };
+    let stage = setting(1 << 20).open(vec![refusing("sink")]);
+    stage.record(0..1000);
+    close(&stage, Duration::from_millis(100));
+    drop(stage);
+
+    let stage = setting(3 << 19).open(vec![refusing("sink")]);
+    let (sender, refused) = crossbeam_channel::bounded(1);
+    let pipeline = stage.pipeline.clone();
+    std::thread::spawn(move || {
+        let error = (0..).find_map(|number| pipeline.record(&event(number)).err());
+        let _ = sender.send(error);
+    });
+    let refused = refused.recv_timeout(LONG).expect("an answer");
+    assert!(matches!(refused, Some(RecordError::Full { .. })), "{refused:?}");
+    close(&stage, Duration::from_millis(100));
 }
 
 #[test]

@@ -9,10 +9,11 @@ use crate::config::{BufferSettings, Heirs, SpoolSettings};
 use crate::event::{IdGenerator, write_line};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::counters::Tally;
+use crate::pipeline::record::{Patience, Record};
 use crate::pipeline::spool_room::{SpoolBound, SpoolRoom};
 use crate::pipeline::spooled::{Bodies, Source, Stretch};
-use crate::pipeline::store::{BacklogRun, Patience, Record, Store};
-use crate::spool::{Backlog, BacklogPart, Gap, RealDisk, Spool, SpoolError, SpoolOptions, segment_bytes};
+use crate::pipeline::store::{BacklogRun, Store};
+use crate::spool::{Backlog, BacklogPart, Gap, RealDisk, Spool, SpoolError, SpoolOptions};
 
 /// Bytes of frames that make about as many bytes of lines as a run has.
 const RUN_FRAME_BYTES: u32 = 160 << 10;
@@ -42,10 +43,7 @@ pub fn open_spool(
     sinks: Vec<String>,
     bodies: Arc<Bodies>,
 ) -> Result<OpenedSpool, SpoolError> {
-    // Space is taken in whole segments, so that what has room by the budget has a segment.
-    let segment = segment_bytes(settings.max_bytes, buffer.max_event_bytes) as u64;
-    let capacity = settings.max_bytes / segment * segment;
-    let budget = Arc::new(Budget::new(usize::try_from(capacity).unwrap_or(usize::MAX)));
+    let budget = Arc::new(Budget::new(usize::try_from(settings.max_bytes).unwrap_or(usize::MAX)));
     let options = SpoolOptions {
         dir: settings.dir.clone(),
         max_bytes: settings.max_bytes,
@@ -55,7 +53,7 @@ pub fn open_spool(
         sinks,
         heirs_of_all: settings.heirs == Heirs::AllSinks,
     };
-    let bound = Arc::new(SpoolBound::new(budget.clone()));
+    let bound = Arc::new(SpoolBound::new(budget.clone(), options.segment_bytes()));
     let (spool, backlog) = Spool::open(Arc::new(RealDisk), options, bound.clone())?;
     let room = SpoolRoom::new(spool, bound, bodies, settings, buffer.block_timeout);
     Ok(OpenedSpool { room, budget, backlog })

@@ -18,10 +18,11 @@ use crate::pipeline::dead_letters::DeadLetters;
 use crate::pipeline::error::{OpenError, SinkOpenError};
 use crate::pipeline::fanout::{Fanout, FanoutEvents};
 use crate::pipeline::pool::Pool;
+use crate::pipeline::record::Patience;
 use crate::pipeline::run::MAX_SINKS;
 use crate::pipeline::sink_state::{Phase, SinkParts, SinkState, seconds};
 use crate::pipeline::spooled::Bodies;
-use crate::pipeline::store::{Patience, Store, StoreParts};
+use crate::pipeline::store::{Store, StoreParts};
 use crate::pipeline::supervisor::{Watch, supervise};
 use crate::pipeline::worker::Worker;
 

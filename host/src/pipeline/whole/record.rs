@@ -8,8 +8,9 @@ use audit_plugin_api::PermissionAuditEvent;
 use super::{BURIAL_PATIENCE, Pipeline, deadline_after};
 use crate::config::WhenFull;
 use crate::pipeline::error::RecordError;
+use crate::pipeline::record::{Patience, Record, Refused};
 use crate::pipeline::sink_state::{Phase, SinkState, seconds};
-use crate::pipeline::store::{Patience, Record, Refused, Store};
+use crate::pipeline::store::Store;
 use crate::pipeline::worker::in_callback;
 
 /// Lets one thread at a time record, where sinks are written through.

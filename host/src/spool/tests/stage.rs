@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::spool::memory_disk::{MemoryDisk, Operation};
-use crate::spool::{Backlog, Bound, Chunk, ChunkWriter, Spool, SpoolError, SpoolOptions, segment_bytes};
+use crate::spool::{Backlog, Bound, Chunk, ChunkWriter, Spool, SpoolError, SpoolOptions};
 
 pub const PAGE: usize = 4096;
 pub const MAX_EVENT: usize = 1024;
@@ -87,7 +87,7 @@ impl Stage {
             sinks: own(sinks),
             heirs_of_all: false,
         };
-        assert_eq!(segment_bytes(options.max_bytes, options.max_event_bytes), SEGMENT);
+        assert_eq!(options.segment_bytes(), SEGMENT);
         Self { disk: MemoryDisk::default(), options }
     }
 
