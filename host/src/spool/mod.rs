@@ -25,7 +25,7 @@
 //!
 //! | damaged | what happens |
 //! |---|---|
-//! | a frame | it is lost: skipped, counted by the numbers of its neighbours (`index`), reported as a [`Gap`]; once the gap is recorded, a *hole* frame takes its place |
+//! | a frame | it is lost: skipped, counted by the numbers of its neighbours (`index`), reported as a *gap*; once the gap is recorded, a *hole* frame takes its place |
 //! | a chunk's header | its frames are found all the same, owed to all sinks; the header is written anew, with the number 0 |
 //! | a whole chunk | a gap of at least one event, if there is anything behind it |
 //! | a mark | *done* counts as nothing, *offered* as everything: duplicates at most |
