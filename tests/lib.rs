@@ -11,8 +11,11 @@
 
 #[path = "harness/program.rs"]
 mod program;
+#[path = "harness/terminal.rs"]
+mod terminal;
 
 pub use program::{Program, Ran, Running};
+pub use terminal::Terminal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -82,7 +82,7 @@ pub fn segment_bytes(folder: &Path) -> u64 {
     segments.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
-fn inspect(
+pub(super) fn inspect(
     disk: &dyn Disk,
     folder: &Path,
     in_use: FolderUse,
