@@ -168,7 +168,7 @@ impl Scan<'_> {
     fn end_of_own(&self, begin: usize, header_len: usize, first: usize, end: usize) -> Option<usize> {
         let committed = self.reader.committed_at(begin).map(|(len, _)| begin + header_len + len as usize);
         let committed_end = committed.filter(|committed_end| *committed_end <= end);
-        let (mut at, mut own_end, mut index) = (first, first, 0_u16);
+        let (mut at, mut own_end, mut index) = (first, begin + header_len, 0_u16);
         while at < end {
             let Some(frame) = FrameHeader::decode(&self.reader.bytes[at..], self.reader.seed) else {
                 at += 8;
