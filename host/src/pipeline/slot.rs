@@ -34,8 +34,6 @@ struct Inner {
     open: bool,
     chunk: Option<Chunk>,
     full: VecDeque<Portion>,
-    /// Where a frame for the spool is made.
-    scratch: Vec<u8>,
     accepted: u64,
     taken: u64,
     ids: IdGenerator,
@@ -56,7 +54,6 @@ impl Slot {
             open: !closed,
             chunk: None,
             full: VecDeque::new(),
-            scratch: Vec::new(),
             accepted: 0,
             taken: 0,
             ids: IdGenerator::new(),
@@ -186,15 +183,11 @@ impl SlotWriter<'_> {
                 written
             }
             Place::Spool { writer, .. } => {
-                let room = writer.room();
-                if inner.scratch.len() < room {
-                    inner.scratch.resize(room, 0);
-                }
-                let written = write(&mut inner.scratch[..room]).ok_or(Unfit::NoRoom)?;
+                let written = write(writer.room()).ok_or(Unfit::NoRoom)?;
                 if written.line_len > max_line_len {
                     return Err(Unfit::TooLarge(written.line_len));
                 }
-                writer.append(&mut inner.scratch[..written.frame_len]);
+                writer.accept(written.frame_len);
                 written
             }
         };
