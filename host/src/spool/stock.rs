@@ -229,6 +229,10 @@ impl Stock {
         let path = self.path(number);
         let file: Arc<dyn DiskFile> = Arc::from(self.disk.create(&path)?);
         let prepared = file.allocate(self.segment_bytes as u64).and_then(|()| {
+            // Where single frames are synced, a large piece would be written for each.
+            if !self.durable {
+                file.write_zeros(self.segment_bytes)?;
+            }
             self.write_header(number, &*file)?;
             file.map(self.segment_bytes, self.header(number).len)
         });
