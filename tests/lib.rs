@@ -9,8 +9,12 @@
 //!
 //! Nothing here sleeps: a test waits for a line of the program's output, or for its end.
 
+#[path = "oracle/mod.rs"]
+pub mod oracle;
 #[path = "harness/program.rs"]
 mod program;
+#[path = "seeded/bugs.rs"]
+pub mod seeded;
 
 pub use program::{Program, Ran, Running};
 
