@@ -14,6 +14,7 @@
 
 mod check;
 mod counters;
+mod follow;
 mod journal;
 mod ledger;
 mod left;
@@ -23,8 +24,9 @@ mod violation;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use follow::Follow;
 pub use journal::Journal;
-pub use ledger::Outcome;
+pub use ledger::{Outcome, id_of};
 pub use left::Left;
 pub use summary::{Counters, Summary};
 pub use violation::{Kind, Violation};
