@@ -111,6 +111,24 @@ fn what_was_delivered_before_the_end_is_not_delivered_again() {
 }
 
 #[test]
+fn what_a_sink_took_stays_in_the_spool_until_its_flush_has_said_yes() {
+    let folder = folder();
+    let unsure = Actor::new("sink").on_flush(|_| Err(SinkError::retryable("the disk says nothing")));
+    let stage = spooling(&folder).open(vec![unsure]);
+    stage.record(0..100);
+    while stage.see_batch(0)[0] < 90 {}
+    let counts = close(&stage, Duration::from_millis(200)).totals;
+    assert_eq!((counts.delivered, counts.lost), (100, 0));
+    drop(stage);
+
+    let stage = spooling(&folder).open(vec![Actor::new("sink")]);
+    let counts = close(&stage, LONG).totals;
+    assert_eq!((counts.recovered, counts.delivered), (100, 100));
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..100));
+    assert_eq!(files(&folder), [""; 0]);
+}
+
+#[test]
 fn what_may_have_been_delivered_says_so_when_it_comes_again() {
     let folder = folder();
     let stage = spooling(&folder).open(vec![refusing("sink")]);
