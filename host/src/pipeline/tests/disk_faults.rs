@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use audit_plugin_api::serde_json::json;
+use audit_plugin_api::{Action, PermissionAuditEvent, SinkError, Written};
 use rustix::io::Errno;
 
 use super::stage::*;
-use crate::config::{DiskFor, Durability, SpoolSettings, WhenFull};
+use crate::config::{BufferSettings, DiskFor, Durability, SpoolSettings, WhenFull};
 use crate::pipeline::RecordError;
 use crate::spool::memory_disk::{MemoryDisk, Operation};
-use audit_plugin_api::{Action, SinkError};
 
 /// A pipeline with a small spool on this disk.
 fn on(disk: &MemoryDisk) -> Setting {
@@ -57,7 +58,7 @@ fn what_disk_for_names_waits_for_the_disk_and_nothing_else_does() {
     let stage = setting.open(vec![Actor::new("sink")]);
     disk.fail(Operation::Sync, Errno::IO);
     let record = |granted| {
-        let event = audit_plugin_api::PermissionAuditEvent::new(Action::Read, granted).user_id("1");
+        let event = PermissionAuditEvent::new(Action::Read, granted).user_id("1");
         stage.pipeline.record(&event)
     };
     record(true).expect("a plain read waits for nothing");
@@ -134,8 +135,7 @@ fn whatever_a_disk_answers_recording_goes_on_when_it_answers_well() {
         for errno in [Errno::NOSPC, Errno::IO, Errno::ROFS, Errno::DQUOT, Errno::MFILE] {
             let disk = MemoryDisk::default();
             let setting = on(&disk);
-            let buffer =
-                crate::config::BufferSettings { when_full: WhenFull::Fail, ..setting.buffer.clone() };
+            let buffer = BufferSettings { when_full: WhenFull::Fail, ..setting.buffer.clone() };
             let setting = Setting { buffer, ..setting };
             let stage =
                 setting.open(vec![Actor::new("sink").on_write(|_| Err(SinkError::retryable("down")))]);
@@ -165,5 +165,45 @@ fn whatever_a_disk_answers_recording_goes_on_when_it_answers_well() {
             assert_eq!((counts.recovered, counts.lost), (accepted + 1, 0), "{operation:?}, {errno}");
             assert_eq!(stage.numbers(0), Vec::from_iter(0..=accepted), "{operation:?}, {errno}");
         }
+    }
+}
+
+#[test]
+fn a_process_that_dies_at_any_operation_of_a_run_leaves_all_it_accepted() {
+    const EVENTS: u64 = 1000;
+    for operations in 0..=operations_of_a_run(EVENTS) {
+        let disk = MemoryDisk::default();
+        let setting = on(&disk);
+        let buffer = BufferSettings { when_full: WhenFull::Fail, ..setting.buffer.clone() };
+        let is_dead = Arc::new(AtomicBool::new(false));
+        let answer = |is_dead: &AtomicBool| match is_dead.load(Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(SinkError::retryable("its process is dead")),
+        };
+        let (to_write, to_flush) = (is_dead.clone(), is_dead.clone());
+        let sink = Actor::new("sink")
+            .on_write(move |_| answer(&to_write).map(|()| Written::Delivered))
+            .on_flush(move |_| answer(&to_flush));
+        let stage = Setting { buffer, ..setting }.open(vec![sink]);
+        disk.die_after(operations);
+        let accepted = (0..EVENTS).take_while(|number| stage.pipeline.record(&event(*number)).is_ok());
+        let accepted = accepted.count() as u64;
+        is_dead.store(true, Ordering::SeqCst);
+        // Answered by the worker when it is done with all that came before.
+        stage.pipeline.control("sink", &json!({}), LONG).unwrap();
+        let left = disk.after_kill();
+        let delivered = stage.numbers(0).len() as u64;
+        let _ = stage.pipeline.close(Duration::ZERO);
+
+        let next = on(&left).open(vec![Actor::new("sink")]);
+        let counts = next.pipeline.close(LONG).unwrap().totals;
+        let again = next.numbers(0);
+        let first = again.first().copied().unwrap_or(accepted);
+        assert!(again == Vec::from_iter(first..accepted), "dead after {operations} operations: {again:?}");
+        assert!(first <= delivered, "dead after {operations} operations: {first} of {delivered}");
+        assert_eq!(
+            (counts.recovered, counts.delivered, counts.lost),
+            (accepted - first, accepted - first, 0)
+        );
     }
 }
