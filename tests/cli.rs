@@ -6,6 +6,8 @@ mod answers;
 mod dead_letters;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/file_faults.rs"]
+mod file_faults;
 #[path = "cli/inputs.rs"]
 mod inputs;
 #[path = "cli/rejects.rs"]
@@ -14,10 +16,14 @@ mod rejects;
 mod signals;
 #[path = "cli/spool.rs"]
 mod spool;
+#[path = "cli/spool_faults.rs"]
+mod spool_faults;
 #[path = "cli/spool_kill.rs"]
 mod spool_kill;
 #[path = "cli/summary.rs"]
 mod summary;
+#[path = "cli/watched.rs"]
+mod watched;
 
 use audit_tests::Dir;
 

@@ -1,5 +1,6 @@
 //! A program that embeds the library, for the tests of process life: `embedder WAY CONFIG COUNT`.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::exit;
 use std::time::Duration;
@@ -42,6 +43,9 @@ fn main() {
             fork(count, &|| record("grandchild", count));
         }),
         "fork-silent" => fork(count, &|| {}),
+        "fork-outlives" => {
+            fork_and_wait_for_the_end_of_input();
+        }
         "fork-full" => {
             // The parent's queue is full of events that its slow sink has not taken: none of them is the child's.
             fork(count, &|| {
@@ -109,6 +113,18 @@ fn keep_journals(config: &Path, count: u32) {
             });
         }
     });
+}
+
+/// Forks, says so, and does nothing in either process until its standard input ends.
+fn fork_and_wait_for_the_end_of_input() {
+    // SAFETY: the child only reads and exits.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid > 0 {
+        println!("forked");
+    }
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    exit(0);
 }
 
 /// Runs `child` in a forked child, waits for it, and goes on as the parent.
