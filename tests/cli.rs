@@ -10,6 +10,8 @@ mod errors;
 mod file_faults;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/loads.rs"]
+mod loads;
 #[path = "cli/rejects.rs"]
 mod rejects;
 #[path = "cli/signals.rs"]
