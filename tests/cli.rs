@@ -18,6 +18,8 @@ mod rejects;
 mod signals;
 #[path = "cli/spool.rs"]
 mod spool;
+#[path = "cli/spool_calls.rs"]
+mod spool_calls;
 #[path = "cli/spool_faults.rs"]
 mod spool_faults;
 #[path = "cli/spool_kill.rs"]

@@ -1,5 +1,8 @@
 //! A folder in which the program runs, again and again, while an oracle watches.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
 use audit_tests::oracle::{Follow, Left, Life, Oracle, Outcome, Repeats, Summary, id_of};
 use audit_tests::{Dir, Ran};
 
@@ -77,9 +80,16 @@ impl Watched {
     pub fn assert_all_is_settled(&mut self) {
         self.oracle.left(Left::default());
         self.oracle.assert(&self.what);
-        let left = std::fs::read_dir(self.dir.path("spool")).expect("the spool").count();
-        assert_eq!(left, 0, "{}", self.what);
+        let left = std::fs::read_dir(self.dir.path("spool")).expect("the spool");
+        let left: Vec<_> = left.map(|entry| contents(&entry.expect("an entry").path())).collect();
+        assert!(left.is_empty(), "{}: {left:?}", self.what);
     }
+}
+
+/// A folder, and the names in it.
+fn contents(folder: &Path) -> (PathBuf, Vec<OsString>) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    (folder.to_owned(), entries.flatten().map(|entry| entry.file_name()).collect())
 }
 
 /// The canonical lines of the first of the real events, at most 5,000: fed in again they keep their ids.
