@@ -20,6 +20,8 @@ mod signals;
 mod spool;
 #[path = "cli/spool_calls.rs"]
 mod spool_calls;
+#[path = "cli/spool_damage.rs"]
+mod spool_damage;
 #[path = "cli/spool_faults.rs"]
 mod spool_faults;
 #[path = "cli/spool_kill.rs"]

@@ -30,7 +30,7 @@ impl Left {
         let named =
             |sink: &serde_json::Value| (sink["sink"].as_str().expect("a name").to_owned(), count(sink));
         let copy = Dir::with(&dir.read("audit.toml"));
-        copy_folder(&dir.path("spool"), &copy.path("spool"));
+        copy.copy_spool_of(dir);
         copy.write(
             "to.toml",
             "[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = { path = \"left.ndjson\" }\n",
@@ -41,21 +41,6 @@ impl Left {
             lines: copy.lines("left.ndjson"),
             by_sink: sinks.iter().map(named).collect(),
             events: count(&status),
-        }
-    }
-}
-
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir(to).expect("a new folder");
-    crate::set_mode(to, 0o700);
-    let Ok(entries) = std::fs::read_dir(from) else { return };
-    for entry in entries {
-        let path = entry.expect("an entry").path();
-        let copy = to.join(path.file_name().expect("a name"));
-        if path.is_dir() {
-            copy_folder(&path, &copy);
-        } else {
-            std::fs::copy(&path, &copy).expect("a copy");
         }
     }
 }
