@@ -253,7 +253,15 @@ spool_dir = "spool"
     for _ in 0..3 {
         running.read_line();
     }
-    let before = contents(&dir);
+    // The process itself goes on until it has a spare segment.
+    let before = loop {
+        let contents = contents(&dir);
+        let segments: Vec<_> = contents.iter().filter(|(path, _)| path.extension().is_some()).collect();
+        if segments.len() == 2 && segments[0].1 == segments[1].1 {
+            break contents;
+        }
+        std::thread::yield_now();
+    };
     let status = dir.audit_host(&["spool", "status", "--format", "json"]).run().json();
     let process = &status["processes"][0];
     assert_eq!((&process["alive"], &process["events"]), (&true.into(), &3.into()), "{status}");

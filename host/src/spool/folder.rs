@@ -12,6 +12,8 @@ use super::open_files::OpenFiles;
 pub const LOCK_NAME: &str = "lock";
 /// What a folder's name begins with until its owner has locked it.
 const UNFINISHED: &str = ".new-";
+/// How often a folder is made, at most, until nobody has taken it away.
+const ATTEMPTS: u32 = 10;
 
 /// A process's folder in `spool_dir`; its owner has it locked.
 pub struct Folder {
@@ -25,6 +27,18 @@ pub struct Folder {
 impl Folder {
     /// Makes a folder of this process's own.
     pub fn create(disk: &Arc<dyn Disk>, spool_dir: &Path) -> io::Result<Arc<Self>> {
+        // Another process that starts may take one that is not locked yet for one that was left.
+        for _ in 1..ATTEMPTS {
+            match Self::try_create(disk, spool_dir) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {
+                }
+                made => return made,
+            }
+        }
+        Self::try_create(disk, spool_dir)
+    }
+
+    fn try_create(disk: &Arc<dyn Disk>, spool_dir: &Path) -> io::Result<Arc<Self>> {
         let name = uuid::Uuid::now_v7().to_string();
         // Others may find it only once it is locked.
         let unfinished = spool_dir.join(format!("{UNFINISHED}{name}"));
@@ -136,8 +150,11 @@ pub fn remove_unfinished(disk: &Arc<dyn Disk>, spool_dir: &Path) -> io::Result<(
     for name in disk.list(spool_dir)?.iter().filter(|name| name.starts_with(UNFINISHED)) {
         let path = spool_dir.join(name);
         let lock = path.join(LOCK_NAME);
-        // One without a lock is just being made, or of no use: it is empty, and costs nothing.
-        if disk.list(&path).is_ok_and(|names| names.iter().any(|name| name == LOCK_NAME))
+        let Ok(names) = disk.list(&path) else { continue };
+        if names.is_empty() {
+            // If it is just being made, its owner makes another one.
+            let _ = disk.remove_folder(&path);
+        } else if names.iter().any(|name| name == LOCK_NAME)
             && let Ok(Locked::Held(held)) = disk.lock(&lock, "")
         {
             let _ = disk.remove(&lock).and_then(|()| disk.remove_folder(&path));

@@ -77,6 +77,7 @@ mod writer;
 
 pub(crate) use backlog::{Backlog, BacklogPart};
 pub(crate) use chunk::Chunk;
+pub(crate) use disk::Disk;
 pub(crate) use error::LeaseError;
 pub use error::SpoolError;
 pub(crate) use gap::Gap;

@@ -10,3 +10,4 @@ mod sinks;
 mod space;
 mod speed;
 mod stage;
+mod stores;
