@@ -63,6 +63,7 @@ mod lock;
 mod mapped;
 #[cfg(test)]
 pub(crate) mod memory_disk;
+mod open_files;
 mod read_folder;
 mod real_disk;
 mod recover;
@@ -78,6 +79,7 @@ mod writer;
 
 pub(crate) use backlog::{Backlog, BacklogPart};
 pub(crate) use chunk::Chunk;
+pub(crate) use disk::Disk;
 pub(crate) use error::LeaseError;
 pub use error::SpoolError;
 pub(crate) use gap::Gap;

@@ -11,3 +11,4 @@ mod sinks;
 mod space;
 mod speed;
 mod stage;
+mod stores;
