@@ -273,6 +273,14 @@ fn chunks_whose_headers_are_damaged_beside_each_other_are_told_apart() {
 }
 
 #[test]
+fn a_damaged_length_that_leads_to_a_later_frame_costs_one_event() {
+    let (_, mut bytes) = left_behind();
+    bytes[frame_at(3) + 4..][..4].copy_from_slice(&(4 * FRAME as u32).to_le_bytes());
+    let (_, opened) = open_with(&bytes);
+    assert_eq!((owed(&opened.backlog, 0), lost(&opened.backlog)), (all_but(3..4), 1));
+}
+
+#[test]
 fn frames_whose_chunk_has_lost_its_beginning_are_not_taken_for_those_of_the_chunk_before() {
     let frames = FRAMES as u64;
     // What of the first chunk says how much of it counts is there, and is not.
