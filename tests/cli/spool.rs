@@ -380,16 +380,16 @@ fn a_lock_that_cannot_be_opened_hides_its_owner_and_nothing_else() {
 fn reading_a_spool_shows_its_progress_on_a_terminal_and_nowhere_else() {
     let dir = with_backlog();
     for command in ["status", "verify"] {
-        let mut terminal = Terminal::new();
-        let ran = dir.audit_host(&["spool", command]).run_with(&format!("2>{}", terminal.path()));
-        assert_eq!(ran.status, 0, "{ran:?}");
-        let shown = terminal.shown();
+        let on_terminal = |arguments: &[&str]| {
+            let mut terminal = Terminal::new();
+            let shell = ["sh", "-c", &format!("exec \"$@\" 2>{}", terminal.path()), "sh"];
+            let ran = dir.audit_host(arguments).started_by(&shell).env("TERM", "xterm").run();
+            assert_eq!(ran.status, 0, "{ran:?}");
+            terminal.shown()
+        };
+        let shown = on_terminal(&["spool", command]);
         assert!(shown.contains("MiB/"), "{command}: {shown:?}");
-        let ran = dir.audit_host(&["spool", command]).run();
-        assert_eq!(ran.stderr, "", "{command}");
-        let mut terminal = Terminal::new();
-        dir.audit_host(&["--log-format", "json", "spool", command])
-            .run_with(&format!("2>{}", terminal.path()));
-        assert_eq!(terminal.shown(), "", "{command}");
+        assert_eq!(on_terminal(&["--log-format", "json", "spool", command]), "", "{command}");
+        assert_eq!(dir.audit_host(&["spool", command]).run().stderr, "", "{command}");
     }
 }
