@@ -11,6 +11,7 @@ use std::time::Instant;
 use audit_plugin_api::{RawEvent, Timestamp};
 
 use super::budget::Charge;
+use super::pool::Buffer;
 use super::record::{Record, charge};
 use super::spooled::Stretch;
 use crate::event::IdGenerator;
@@ -34,8 +35,6 @@ struct Inner {
     open: bool,
     chunk: Option<Chunk>,
     full: VecDeque<Portion>,
-    /// Where a frame for the spool is made.
-    scratch: Vec<u8>,
     accepted: u64,
     taken: u64,
     ids: IdGenerator,
@@ -56,7 +55,6 @@ impl Slot {
             open: !closed,
             chunk: None,
             full: VecDeque::new(),
-            scratch: Vec::new(),
             accepted: 0,
             taken: 0,
             ids: IdGenerator::new(),
@@ -186,15 +184,11 @@ impl SlotWriter<'_> {
                 written
             }
             Place::Spool { writer, .. } => {
-                let room = writer.room();
-                if inner.scratch.len() < room {
-                    inner.scratch.resize(room, 0);
-                }
-                let written = write(&mut inner.scratch[..room]).ok_or(Unfit::NoRoom)?;
+                let written = write(writer.room()).ok_or(Unfit::NoRoom)?;
                 if written.line_len > max_line_len {
                     return Err(Unfit::TooLarge(written.line_len));
                 }
-                writer.append(&mut inner.scratch[..written.frame_len]);
+                writer.accept(written.frame_len);
                 written
             }
         };
@@ -230,14 +224,14 @@ pub struct Chunk {
 
 enum Place {
     /// For events of together this charge; their frames take the first `used` bytes.
-    Memory { bytes: Vec<u8>, used: usize, lease: Charge },
+    Memory { bytes: Buffer, used: usize, lease: Charge },
     /// Up to `taken` it was carried away.
     Spool { writer: spool::ChunkWriter, taken: u32 },
 }
 
 impl Chunk {
     /// An empty chunk in all of this buffer, for events of together this charge.
-    pub fn new(bytes: Vec<u8>, lease: Charge) -> Self {
+    pub fn new(bytes: Buffer, lease: Charge) -> Self {
         Self::at(Place::Memory { bytes, used: 0, lease })
     }
 
@@ -296,7 +290,7 @@ pub struct Portion {
 /// Where frames are.
 pub enum Frames {
     /// The first `used` of these bytes, with what they took from the budget.
-    Memory { bytes: Vec<u8>, used: usize, lease: Charge },
+    Memory { bytes: Buffer, used: usize, lease: Charge },
     /// In the spool.
     Spool(Stretch),
 }

@@ -77,6 +77,10 @@ pub trait DiskFile: Send + Sync {
     /// Has space for its first `bytes` bytes, which read as zeros where nothing was written.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
 
+    /// Fills its first `bytes` bytes with zeros, in few large writes: a file system that keeps what one write brought in
+    /// large pieces of memory then makes them writable through a mapping at a quarter of the cost of single pages.
+    fn write_zeros(&self, bytes: usize) -> io::Result<()>;
+
     /// Reads from an offset; less than asked for only at the end of the file.
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize>;
 

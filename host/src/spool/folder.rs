@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::disk::{Disk, Lock, Locked};
+use super::disk::{Access, Disk, DiskFile, Lock, Locked};
+use super::open_files::OpenFiles;
 
 /// The name of the file in it that its owner has locked.
 pub const LOCK_NAME: &str = "lock";
@@ -20,6 +21,7 @@ pub struct Folder {
     path: PathBuf,
     lock: Mutex<Option<Lock>>,
     segments: AtomicUsize,
+    open_files: OpenFiles,
 }
 
 impl Folder {
@@ -72,7 +74,13 @@ impl Folder {
 
     fn locked(disk: &Arc<dyn Disk>, path: PathBuf, lock: Lock) -> Arc<Self> {
         let lock = Mutex::new(Some(lock));
-        Arc::new(Self { disk: disk.clone(), path, lock, segments: AtomicUsize::new(0) })
+        Arc::new(Self {
+            disk: disk.clone(),
+            path,
+            lock,
+            segments: AtomicUsize::new(0),
+            open_files: OpenFiles::default(),
+        })
     }
 
     /// Where it is.
@@ -83,6 +91,16 @@ impl Folder {
     /// The disk it is on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    /// Opens a file in it; it stays open for a while.
+    pub fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+        self.open_files.get(name, access, || self.disk.open(&self.path.join(name), access))
+    }
+
+    /// Closes a file that was opened here.
+    pub fn close(&self, name: &str) {
+        self.open_files.close(name);
     }
 
     /// Counts a segment in it.

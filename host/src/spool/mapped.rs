@@ -28,14 +28,23 @@ impl Carver {
     pub fn new(file: &File, bytes: usize, first: usize) -> io::Result<Self> {
         let mapping = MmapOptions::new().len(bytes).map_raw(file)?;
         mapping.advise(Advice::DontFork)?;
-        let carver = Self { mapping: Arc::new(mapping), next: first };
+        Ok(Self::touched(Arc::new(mapping), first))
+    }
+
+    /// Cuts a mapping anew, as [`Carver::new`] does; the mapping again if somebody else holds it too.
+    pub fn again(mapping: Mapping, first: usize) -> Result<Self, Mapping> {
+        Arc::try_unwrap(mapping).map(|mapping| Self::touched(Arc::new(mapping), first))
+    }
+
+    fn touched(mapping: Mapping, first: usize) -> Self {
+        let carver = Self { mapping, next: first };
         // Pages are had now, so that nobody waits for them later; an older kernel does not know this advice.
         if carver.mapping.advise(Advice::PopulateWrite).is_err() {
-            for page in (0..bytes).step_by(PAGE) {
+            for page in (0..carver.mapping.len()).step_by(PAGE) {
                 carver.word(page).fetch_or(0, Ordering::Relaxed);
             }
         }
-        Ok(carver)
+        carver
     }
 
     /// The mapping; who holds it keeps it.
@@ -172,18 +181,30 @@ impl TrackWriter {
         self.track.len - self.track.filled.load(Ordering::Relaxed) as usize
     }
 
+    /// What is not filled: anything may be in it.
+    #[inline]
+    pub fn room_mut(&mut self) -> &mut [u8] {
+        let filled = self.track.filled.load(Ordering::Relaxed) as usize;
+        let room = self.track.len.saturating_sub(filled);
+        // SAFETY: within `len`, and initialised, since files and heap memory begin as zeros. Nobody reads beyond `filled`,
+        // and nobody else writes there: there is one writer for a track, it is borrowed mutably, and what is said in
+        // `Track::read` of other mappings and files holds here too.
+        unsafe { std::slice::from_raw_parts_mut(self.track.base.add(filled), room) }
+    }
+
+    /// The first bytes of the room are filled now.
+    #[inline]
+    pub fn fill(&mut self, bytes: usize) {
+        assert!(bytes <= self.room());
+        let filled = self.track.filled.load(Ordering::Relaxed);
+        self.track.filled.store(filled + bytes as u32, Ordering::Release);
+    }
+
     /// Fills in these bytes, which must fit.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
-        let filled = self.track.filled.load(Ordering::Relaxed);
-        assert!(bytes.len() <= self.room());
-        // SAFETY: it fits, by the check above; nobody reads beyond `filled`, and nobody else writes there, since there is
-        // one writer for a track and it is borrowed mutably. `bytes` cannot overlap: no slice of it exists beyond
-        // `filled`.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.track.base.add(filled as usize), bytes.len());
-        }
-        self.track.filled.store(filled + bytes.len() as u32, Ordering::Release);
+        self.room_mut()[..bytes.len()].copy_from_slice(bytes);
+        self.fill(bytes.len());
     }
 
     /// Stores a word in front of the track.

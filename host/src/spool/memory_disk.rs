@@ -427,6 +427,10 @@ impl DiskFile for MemoryFile {
         Ok(fallocate(&self.content.now, FallocateFlags::empty(), 0, bytes)?)
     }
 
+    fn write_zeros(&self, bytes: usize) -> io::Result<()> {
+        self.write_at(&vec![0; bytes], 0)
+    }
+
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
         self.faults.meet(Operation::Read, &self.path)?;
         read_all(bytes, |rest, done| self.content.now.read_at(rest, at + done as u64))

@@ -61,6 +61,7 @@ mod lock;
 mod mapped;
 #[cfg(test)]
 pub(crate) mod memory_disk;
+mod open_files;
 mod read_folder;
 mod real_disk;
 mod recover;

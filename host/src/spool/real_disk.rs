@@ -1,11 +1,12 @@
 //! The file system itself.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{pwritev, retry_on_intr};
 
 use super::disk::{Access, Disk, DiskFile, Locked};
 use super::lock::lock_file;
@@ -75,6 +76,10 @@ impl Disk for RealDisk {
     }
 }
 
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+/// So many times in one write.
+const ZEROS_AT_ONCE: usize = 64;
+
 struct RealFile(File);
 
 impl DiskFile for RealFile {
@@ -84,6 +89,24 @@ impl DiskFile for RealFile {
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
         Ok(fallocate(&self.0, FallocateFlags::empty(), 0, bytes)?)
+    }
+
+    fn write_zeros(&self, bytes: usize) -> io::Result<()> {
+        let pieces = [IoSlice::new(&ZEROS); ZEROS_AT_ONCE];
+        let mut done = 0;
+        while done < bytes {
+            let left = bytes - done;
+            let last = [IoSlice::new(&ZEROS[..left % ZEROS.len()])];
+            let pieces = match (left / ZEROS.len()).min(ZEROS_AT_ONCE) {
+                0 => &last[..],
+                whole => &pieces[..whole],
+            };
+            match retry_on_intr(|| pwritev(&self.0, pieces, done as u64))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => done += written,
+            }
+        }
+        Ok(())
     }
 
     fn read_at(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Access, Disk, DiskFile};
 use super::error::LeaseError;
 use super::folder::Folder;
 use super::format::{FREE, STATE_AT, SegmentHeader, segment_name};
@@ -175,13 +175,9 @@ impl Stock {
         self.prepared.notify_all();
     }
 
-    /// Makes a spare of a segment of this stock that is finished, or says that it has to be deleted.
-    pub fn recycle(&self, path: &Path, file: Arc<dyn DiskFile>, mapping: Mapping) -> bool {
-        // Whoever still reads it would see it change.
-        if Arc::strong_count(&mapping) > 1 {
-            return false;
-        }
-        drop(mapping);
+    /// Makes a spare of a segment of this stock that is finished, or says that it has to be deleted. One that is mapped
+    /// stays so.
+    pub fn recycle(&self, path: &Path, mapped: Option<(Arc<dyn DiskFile>, Mapping)>) -> bool {
         let number = {
             let mut state = self.lock();
             if state.spares.len() >= MOST_SPARES {
@@ -189,7 +185,7 @@ impl Stock {
             }
             state.take_number()
         };
-        match self.renew(path, number, file) {
+        match self.renew(path, number, mapped) {
             Ok(spare) => {
                 self.lock().spares.push_back(spare);
                 true
@@ -219,36 +215,61 @@ impl Stock {
     }
 
     /// In this order, so that at each moment the file is either free or has nothing in it that counts.
-    fn renew(&self, path: &Path, number: u64, file: Arc<dyn DiskFile>) -> io::Result<Prepared> {
+    fn renew(
+        &self,
+        path: &Path,
+        number: u64,
+        mapped: Option<(Arc<dyn DiskFile>, Mapping)>,
+    ) -> io::Result<Prepared> {
+        let header_len = self.header(number).len;
+        let (file, carver) = match mapped {
+            Some((file, mapping)) => {
+                // Whoever still reads it would see it change.
+                let held = |_| io::Error::other("somebody still reads it");
+                (file, Carver::again(mapping, header_len).map_err(held)?)
+            }
+            None => {
+                let file: Arc<dyn DiskFile> = Arc::from(self.disk.open(path, Access::ReadWrite)?);
+                let carver = file.map(self.segment_bytes, header_len)?;
+                (file, carver)
+            }
+        };
         file.write_at(&FREE.to_le_bytes(), STATE_AT as u64)?;
         if self.durable {
             file.sync()?;
         }
         self.disk.rename(path, &self.path(number))?;
-        self.finish_preparing(number, file)
+        self.write_header(number, &*file)?;
+        Ok(Prepared { number, file, carver })
     }
 
     fn create(&self, number: u64) -> io::Result<Prepared> {
         let path = self.path(number);
-        let file = self.disk.create(&path)?;
-        let file: Arc<dyn DiskFile> = Arc::from(file);
-        let prepared =
-            file.allocate(self.segment_bytes as u64).and_then(|()| self.finish_preparing(number, file));
-        if prepared.is_err() {
-            let _ = self.disk.remove(&path);
+        let file: Arc<dyn DiskFile> = Arc::from(self.disk.create(&path)?);
+        let prepared = file.allocate(self.segment_bytes as u64).and_then(|()| {
+            // Where single frames are synced, a large piece would be written for each.
+            if !self.durable {
+                file.write_zeros(self.segment_bytes)?;
+            }
+            self.write_header(number, &*file)?;
+            file.map(self.segment_bytes, self.header(number).len)
+        });
+        match prepared {
+            Ok(carver) => Ok(Prepared { number, file, carver }),
+            Err(error) => {
+                let _ = self.disk.remove(&path);
+                Err(error)
+            }
         }
-        prepared
     }
 
-    fn finish_preparing(&self, number: u64, file: Arc<dyn DiskFile>) -> io::Result<Prepared> {
-        let header = self.header(number);
-        file.write_at(&header.encode(FREE), 0)?;
+    fn write_header(&self, number: u64, file: &dyn DiskFile) -> io::Result<()> {
+        file.write_at(&self.header(number).encode(FREE), 0)?;
         if self.durable {
             file.sync()?;
             self.disk.sync_folder(self.folder.path())?;
         }
-        let carver = file.map(self.segment_bytes, header.len)?;
-        Ok(Prepared { number, file, carver })
+        Ok(())
     }
 
     fn header(&self, number: u64) -> SegmentHeader {

@@ -39,10 +39,10 @@ impl ChunkWriter {
         &self.chunk
     }
 
-    /// Bytes that still fit.
+    /// Where the next frame is written; anything may be in it, and nothing counts before [`ChunkWriter::accept`].
     #[inline]
-    pub fn room(&self) -> usize {
-        if u32::from(self.events) == MOST_FRAMES { 0 } else { self.track.room() }
+    pub fn room(&mut self) -> &mut [u8] {
+        if u32::from(self.events) == MOST_FRAMES { &mut [] } else { self.track.room_mut() }
     }
 
     /// Bytes that were written.
@@ -50,31 +50,39 @@ impl ChunkWriter {
         self.track.track().filled()
     }
 
-    /// Writes a frame, padded to a multiple of eight, that must fit; gives it its number and its checksum. From then on
-    /// it is kept if the process dies.
+    /// Accepts the frame of this length, padded to a multiple of eight, at the beginning of the room; gives it its number
+    /// and its checksum. From then on it is kept if the process dies.
     #[inline]
-    pub fn append(&mut self, frame: &mut [u8]) {
-        debug_assert!(frame.len().is_multiple_of(8));
+    pub fn accept(&mut self, frame_len: usize) {
+        debug_assert!(frame_len.is_multiple_of(8));
         let index = self.events;
+        let frame = &mut self.track.room_mut()[..frame_len];
         match self.region {
             Region::Direct { seed, salt } => {
                 seal_frame(frame, index, seed);
-                self.track.append(frame);
+                self.track.fill(frame_len);
                 commit(&self.track, salt, index + 1);
             }
             Region::Mirrored => {
                 let mut place = self.chunk.lock();
                 seal_frame(frame, index, place.segment.seed);
-                self.track.append(frame);
                 let position = Position { segment: place.segment.number, at: place.at };
                 if let Some(mirror) = &mut place.mirror {
                     mirror.append(frame);
                     commit(mirror, position.committed_salt(), index + 1);
                 }
+                self.track.fill(frame_len);
                 place.segment.mark_dirty();
             }
         }
         self.events = index + 1;
+    }
+
+    /// Writes and accepts a frame, which must fit.
+    #[cfg(test)]
+    pub fn append(&mut self, frame: &[u8]) {
+        self.room()[..frame.len()].copy_from_slice(frame);
+        self.accept(frame.len());
     }
 }
 

@@ -157,7 +157,7 @@ fn what_looks_like_a_frame_within_a_damaged_one_is_not_taken_for_an_event() {
     let mut outer = frame_of(1, 400);
     outer[64..64 + forged.len()].copy_from_slice(&forged);
     let mut writer = opened.spool.lease(outer.len()).unwrap();
-    writer.append(&mut outer);
+    writer.append(&outer);
     append(&mut writer, 2..4);
 
     let left = stage.killed();

@@ -103,8 +103,8 @@ impl Life {
         for _ in 0..count {
             // Threads count on their own.
             let sequence = self.next * WRITERS as u64 + writer as u64;
-            let mut frame = frame(sequence);
-            if self.writers[writer].as_ref().is_none_or(|open| open.room() < frame.len()) {
+            let frame = frame(sequence);
+            if self.writers[writer].as_mut().is_none_or(|open| open.room().len() < frame.len()) {
                 self.writers[writer] = None;
                 // Full, or the disk refuses: the event is not accepted.
                 let Ok(open) = self.opened.spool.lease(frame.len()) else { return };
@@ -112,7 +112,7 @@ impl Life {
                 self.writers[writer] = Some(open);
             }
             let open = self.writers[writer].as_mut().unwrap();
-            open.append(&mut frame);
+            open.append(&frame);
             let (_, events) =
                 self.chunks.iter_mut().find(|(chunk, _)| Arc::ptr_eq(chunk, open.chunk())).unwrap();
             events.push((sequence, open.written()));

@@ -74,9 +74,9 @@ fn marks_tell_what_is_done_and_what_may_be_a_duplicate() {
 fn a_larger_frame_gets_a_larger_region_and_too_large_a_one_an_error() {
     let opened = Stage::new(&["a"]).open();
     let mut writer = opened.spool.lease(6000).unwrap();
-    let mut frame = frame_of(7, 5900);
-    assert!(writer.room() >= frame.len());
-    writer.append(&mut frame);
+    let frame = frame_of(7, 5900);
+    assert!(writer.room().len() >= frame.len());
+    writer.append(&frame);
     assert_eq!(writer.chunk().read(0, writer.written(), sequences).unwrap(), [7]);
     let Err(error) = opened.spool.lease(SEGMENT) else { panic!("leased") };
     assert!(error.to_string().contains("does not fit"), "{error}");

@@ -34,7 +34,7 @@ fn an_append_costs() {
         let folder = tempfile::tempdir().unwrap();
         let options = SpoolOptions { shadow, ..options_in(folder.path()) };
         let (spool, _) = Spool::open(Arc::new(RealDisk), options, unbounded()).unwrap();
-        let mut frame = frame_of(1, FRAME - 48);
+        let frame = frame_of(1, FRAME - 48);
         let (mut times, mut leases) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let (mut spent, mut count) = (0, 0);
@@ -43,8 +43,8 @@ fn an_append_costs() {
                 let mut writer = spool.lease(FRAME).unwrap();
                 leases.push(start.elapsed().as_nanos() as f64);
                 let start = Instant::now();
-                while writer.room() >= FRAME && count < APPENDS {
-                    writer.append(std::hint::black_box(&mut frame));
+                while writer.room().len() >= FRAME && count < APPENDS {
+                    writer.append(std::hint::black_box(&frame));
                     count += 1;
                 }
                 spent += start.elapsed().as_nanos();
@@ -79,12 +79,12 @@ fn opening_with_a_million_events_takes() {
     let options = options_in(folder.path());
     let open = || Spool::open(Arc::new(RealDisk), options.clone(), unbounded()).unwrap();
     let (spool, _) = open();
-    let mut frame = frame_of(1, FRAME - 48);
+    let frame = frame_of(1, FRAME - 48);
     let mut count = 0;
     while count < 1_000_000 {
         let mut writer = spool.lease(FRAME).unwrap();
-        while writer.room() >= FRAME && count < 1_000_000 {
-            writer.append(&mut frame);
+        while writer.room().len() >= FRAME && count < 1_000_000 {
+            writer.append(&frame);
             count += 1;
         }
     }

@@ -154,11 +154,11 @@ pub fn frame_of(sequence: u64, text_len: usize) -> Vec<u8> {
 pub fn append(writer: &mut ChunkWriter, sequences: impl IntoIterator<Item = u64>) -> usize {
     let mut count = 0;
     for sequence in sequences {
-        let mut frame = frame(sequence);
-        if writer.room() < frame.len() {
+        let frame = frame(sequence);
+        if writer.room().len() < frame.len() {
             break;
         }
-        writer.append(&mut frame);
+        writer.append(&frame);
         count += 1;
     }
     count
