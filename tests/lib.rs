@@ -15,8 +15,11 @@ pub mod oracle;
 mod program;
 #[path = "seeded/bugs.rs"]
 pub mod seeded;
+#[path = "harness/terminal.rs"]
+mod terminal;
 
 pub use program::{Program, Ran, Running};
+pub use terminal::Terminal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -3,6 +3,7 @@
 mod commits;
 mod damage;
 mod folders;
+mod inspecting;
 mod model;
 mod normal;
 mod recycling;
