@@ -137,14 +137,22 @@ fn a_disk_that_is_full_at_every_write_and_then_has_space_again_tears_nothing_and
     watched.assert_all_is_settled();
 }
 
-/// A shell command that puts a disk of its own of this size over the folder `small`; `None` where the system lets nobody
-/// do that, who has no privileges.
-fn own_small_disk(dir: &Dir, size: &str) -> Option<String> {
+/// The arguments of `mount` that put a new disk of this size over the folder `small`, which is made; `None` where the
+/// system lets nobody do that, who has no privileges.
+fn small_disk(dir: &Dir, size: &str) -> Option<String> {
     fs::create_dir(dir.path("small")).expect("a folder");
-    let mount = format!("mount -t tmpfs -o mode=0700,size={size} tmpfs {}", dir.path("small").display());
-    let tried = Command::new("unshare").args(["-Urm", "sh", "-c", &mount]).output();
+    let disk = format!("-t tmpfs -o mode=0700,size={size} tmpfs {}", dir.path("small").display());
+    let tried = Command::new("unshare").args(["-Urm", "sh", "-c", &format!("mount {disk}")]).output();
     let is_possible = tried.is_ok_and(|tried| tried.status.success());
-    is_possible.then(|| format!("{mount} && exec \"$@\""))
+    if !is_possible {
+        eprintln!("not shown here: mounting needs user namespaces");
+    }
+    is_possible.then_some(disk)
+}
+
+/// The folder `small` as the program sees it.
+fn small_seen_by(running: &Running, dir: &Dir) -> PathBuf {
+    format!("/proc/{}/root{}", running.pid(), dir.path("small").display()).into()
 }
 
 /// Takes all the space there is.
@@ -162,14 +170,13 @@ fn a_real_disk_of_spool_and_file_that_is_full_now_and_then_costs_nothing() {
     let config =
         config("").replace("\"out.ndjson\"", "\"small/out.ndjson\"").replace("\"spool\"", "\"small/spool\"");
     let mut watched = Watched::new("a small disk", &config, &["print", "out"], Repeats::Never);
-    let Some(mount) = own_small_disk(&watched.dir, "2560k") else {
-        return eprintln!("not shown here: mounting needs user namespaces");
-    };
+    let Some(disk) = small_disk(&watched.dir, "2560k") else { return };
+    let mount = format!("mount {disk} && exec \"$@\"");
     let life = watched.begin(&input);
     let program = watched.dir.audit_host(&["run", "--summary", "json"]);
     let mut running = program.started_by(&["unshare", "-Urm", "sh", "-c", &mount, "sh"]).start();
     let mut printed = String::new();
-    let small = PathBuf::from(format!("/proc/{}/root{}", running.pid(), watched.dir.path("small").display()));
+    let small = small_seen_by(&running, &watched.dir);
     for (round, lines) in input.chunks(input.len() / ROUNDS).enumerate() {
         let (first, others) = lines.split_first().expect("several");
         // The disk is there once this is printed.
@@ -187,13 +194,7 @@ fn a_real_disk_of_spool_and_file_that_is_full_now_and_then_costs_nothing() {
             running.stdin = Some(sent.join().expect("no panic").expect("the program reads"));
         });
     }
-    let out = loop {
-        let out = fs::read_to_string(small.join("out.ndjson")).expect("text");
-        if out.lines().count() == input.len() {
-            break out;
-        }
-        std::thread::yield_now();
-    };
+    let out = wait_for_lines(&small.join("out.ndjson"), input.len());
     running.stdin = None;
     let mut ran = running.end();
     ran.stdout = printed + &ran.stdout;
@@ -202,6 +203,44 @@ fn a_real_disk_of_spool_and_file_that_is_full_now_and_then_costs_nothing() {
     watched.oracle.wrote(life, "out", &out);
     watched.ended(life, &ran);
     watched.oracle.assert("a small disk");
+}
+
+/// Waits until a file has so many lines; returns them.
+fn wait_for_lines(path: &Path, count: usize) -> String {
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.lines().count() == count && text.ends_with('\n') {
+            return text;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_disk_that_is_mounted_over_the_file_is_noticed_with_the_next_batch_and_said() {
+    let input = canonical(30);
+    let config = config("").replace("\"out.ndjson\"", "\"small/out.ndjson\"");
+    let mut watched = Watched::new("mounted over", &config, &["print", "out"], Repeats::Never);
+    let Some(disk) = small_disk(&watched.dir, "1m") else { return };
+    let life = watched.begin(&input);
+    let program = watched.dir.audit_host(&["run", "--summary", "json"]);
+    let mut running = program.started_by(&["unshare", "-Urm"]).start();
+    let (first, second) = input.split_at(15);
+    running.send(&(first.join("\n") + "\n"));
+    let before = wait_for_lines(&watched.dir.path("small/out.ndjson"), first.len());
+    let inside = format!("nsenter -t {} -U -m --preserve-credentials mount {disk}", running.pid());
+    let mounted = Command::new("sh").args(["-c", &inside]).output().expect("a shell");
+    assert!(mounted.status.success(), "{mounted:?}");
+    running.send(&(second.join("\n") + "\n"));
+    running.wait_for("it is opened anew");
+    let after = wait_for_lines(&small_seen_by(&running, &watched.dir).join("out.ndjson"), second.len());
+    running.stdin = None;
+    let ran = running.end();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    watched.accepted(&input);
+    watched.oracle.wrote(life, "out", &(before + &after));
+    watched.ended(life, &ran);
+    watched.assert_all_is_settled();
 }
 
 #[test]

@@ -106,6 +106,23 @@ fn real_stage(dir: &std::path::Path) -> (Arc<Spool>, Backlog) {
 }
 
 #[test]
+fn on_a_real_disk_the_folder_of_a_living_process_is_left_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let (living, _) = real_stage(temp.path());
+    let chunks = fill(&living, 1, 30);
+    let (other, backlog) = real_stage(temp.path());
+    assert!(backlog.parts.is_empty() && backlog.gaps.is_empty());
+    other.close();
+    // All of it is still there, and its owner's.
+    assert_eq!(chunks.iter().map(|chunk| chunk.read(0, 152, sequences).unwrap()[0]).min(), Some(1));
+    living.close();
+    let (heir, backlog) = real_stage(temp.path());
+    assert_eq!(owed(&backlog, 0), (1..=30).collect::<Vec<_>>());
+    settle(&backlog);
+    heir.close();
+}
+
+#[test]
 fn on_a_real_disk_folders_and_files_are_for_their_owner_alone_and_go_when_they_are_done() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("made/spool");
