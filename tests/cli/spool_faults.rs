@@ -12,9 +12,9 @@ fn config(sink: &str) -> String {
     )
 }
 
-/// The same for a sink that fails so often (0: always), for which nobody waits long.
+/// The same for a sink that fails so often (0: always), for which nobody waits long. A flush may take as long as a shutdown.
 fn impatient(sink: &str, times: u32) -> String {
-    let shutdown_timeout = if times == 0 { 0.3 } else { 60.0 };
+    let shutdown_timeout = if times == 0 { 0.3 } else { 3.0 };
     config(sink) + &format!("write_timeout = 0.1\nshutdown_timeout = {shutdown_timeout}\n")
 }
 
