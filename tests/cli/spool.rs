@@ -1,7 +1,7 @@
 //! The crash-safe buffer, as whoever runs the program sees it.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use audit_tests::{Dir, Terminal, set_mode};
@@ -257,9 +257,11 @@ spool_dir = "spool"
     }
     // The process itself goes on until it has a spare segment.
     let before = loop {
-        let names = names(&dir);
-        if names.iter().filter(|name| name.extension().is_some()).count() == 2 {
-            break names;
+        let lengths = lengths(&dir);
+        let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "segment");
+        let segments: Vec<_> = lengths.iter().filter(|(path, _)| is_segment(path)).collect();
+        if segments.len() == 2 && segments[0].1 == segments[1].1 {
+            break lengths;
         }
         std::thread::yield_now();
     };
@@ -270,7 +272,7 @@ spool_dir = "spool"
     let verified = dir.audit_host(&["spool", "verify"]).run();
     assert_eq!(verified.status, 0, "{verified:?}");
     // What is in them, the living process changes.
-    assert_eq!(names(&dir), before);
+    assert_eq!(lengths(&dir), before);
     running.signal(rustix::process::Signal::KILL);
     running.end();
     let before = contents(&dir);
@@ -280,25 +282,32 @@ spool_dir = "spool"
     assert!(contents(&dir) == before);
 }
 
-fn names(dir: &Dir) -> Vec<PathBuf> {
-    contents(dir).into_iter().map(|(path, ..)| path).collect()
-}
-
-/// The files and folders in the spool, with length and, for a file, what is in it and when it was changed.
-fn contents(dir: &Dir) -> Vec<(PathBuf, Option<Vec<u8>>, SystemTime)> {
-    let mut contents = Vec::new();
-    let mut paths = vec![dir.path("spool")];
+/// Files and folders in the spool.
+fn entries(dir: &Dir) -> Vec<(PathBuf, Metadata)> {
+    let (mut entries, mut paths) = (Vec::new(), vec![dir.path("spool")]);
     while let Some(path) = paths.pop() {
         let metadata = path.metadata().expect("it is there");
         if metadata.is_dir() {
             paths
                 .extend(std::fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("read").path()));
         }
-        let bytes = metadata.is_file().then(|| std::fs::read(&path).expect("its bytes"));
-        contents.push((path, bytes, metadata.modified().expect("a time")));
+        entries.push((path, metadata));
     }
-    contents.sort();
-    contents
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
+
+fn lengths(dir: &Dir) -> Vec<(PathBuf, u64)> {
+    entries(dir).into_iter().map(|(path, metadata)| (path, metadata.len())).collect()
+}
+
+/// Files and folders in the spool, with when they were changed, and what is in the files.
+fn contents(dir: &Dir) -> Vec<(PathBuf, SystemTime, Option<Vec<u8>>)> {
+    let with_bytes = |(path, metadata): (PathBuf, Metadata)| {
+        let bytes = metadata.is_file().then(|| std::fs::read(&path).expect("its bytes"));
+        (path, metadata.modified().expect("a time"), bytes)
+    };
+    entries(dir).into_iter().map(with_bytes).collect()
 }
 
 /// The first segment of the only folder in the spool.
@@ -371,16 +380,16 @@ fn a_lock_that_cannot_be_opened_hides_its_owner_and_nothing_else() {
 fn reading_a_spool_shows_its_progress_on_a_terminal_and_nowhere_else() {
     let dir = with_backlog();
     for command in ["status", "verify"] {
-        let mut terminal = Terminal::new();
-        let ran = dir.audit_host(&["spool", command]).run_with(&format!("2>{}", terminal.path()));
-        assert_eq!(ran.status, 0, "{ran:?}");
-        let shown = terminal.shown();
+        let on_terminal = |arguments: &[&str]| {
+            let mut terminal = Terminal::new();
+            let shell = ["sh", "-c", &format!("exec \"$@\" 2>{}", terminal.path()), "sh"];
+            let ran = dir.audit_host(arguments).started_by(&shell).env("TERM", "xterm").run();
+            assert_eq!(ran.status, 0, "{ran:?}");
+            terminal.shown()
+        };
+        let shown = on_terminal(&["spool", command]);
         assert!(shown.contains("MiB/"), "{command}: {shown:?}");
-        let ran = dir.audit_host(&["spool", command]).run();
-        assert_eq!(ran.stderr, "", "{command}");
-        let mut terminal = Terminal::new();
-        dir.audit_host(&["--log-format", "json", "spool", command])
-            .run_with(&format!("2>{}", terminal.path()));
-        assert_eq!(terminal.shown(), "", "{command}");
+        assert_eq!(on_terminal(&["--log-format", "json", "spool", command]), "", "{command}");
+        assert_eq!(dir.audit_host(&["spool", command]).run().stderr, "", "{command}");
     }
 }

@@ -110,13 +110,17 @@ impl Scan<'_> {
 
     /// Where the first chunk begins, when the header does not say: it may have more than one page.
     fn find_first(&mut self) -> usize {
-        let headers = (PAGE..=MOST_HEADER_BYTES).step_by(PAGE);
-        let found = headers.clone().find_map(|at| Some((at, self.reader.header_at(at)?)));
+        let mut headers = (PAGE..=MOST_HEADER_BYTES).step_by(PAGE);
+        let found = headers.find_map(|at| Some((at, self.reader.header_at(at)?)));
         if let Some((_, header)) = found {
             self.sinks = Some(usize::from(header.sinks));
         }
-        let with_frame = || headers.clone().find(|at| self.any_frame(*at, at + PAGE).is_some());
-        found.map(|(at, _)| at).into_iter().chain(with_frame()).min().unwrap_or(PAGE)
+        // A chunk whose first frame is lost begins nobody knows where.
+        let by_frame = self.any_frame(PAGE, MOST_HEADER_BYTES + PAGE).map(|(frame_at, index)| {
+            let is_first = index == 0 && self.is_header_len(frame_at % PAGE);
+            if is_first { frame_at / PAGE * PAGE } else { PAGE }
+        });
+        found.map(|(at, _)| at).into_iter().chain(by_frame).min().unwrap_or(PAGE)
     }
 
     fn read_from(&mut self, first: usize) {
@@ -168,7 +172,7 @@ impl Scan<'_> {
     fn end_of_own(&self, begin: usize, header_len: usize, first: usize, end: usize) -> Option<usize> {
         let committed = self.reader.committed_at(begin).map(|(len, _)| begin + header_len + len as usize);
         let committed_end = committed.filter(|committed_end| *committed_end <= end);
-        let (mut at, mut own_end, mut index) = (first, first, 0_u16);
+        let (mut at, mut own_end, mut index) = (first, begin + header_len, 0_u16);
         while at < end {
             let Some(frame) = FrameHeader::decode(&self.reader.bytes[at..], self.reader.seed) else {
                 at += 8;
