@@ -462,6 +462,7 @@ impl Progress {
     fn note(&mut self, position: usize, sent: Result<RDKafkaRespErr, NotCanonical>) -> bool {
         let verdict = match sent {
             Err(error) => Verdict::GiveUp { reason: error.to_string() },
+            Ok(RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR) => Verdict::Delivered,
             Ok(code) => match Code::from(code) {
                 Code::QueueFull => return false,
                 Code::Fatal | Code::Fenced | Code::State => {

@@ -17,23 +17,44 @@ use rdkafka::{ClientConfig, ClientContext};
 use crate::bare::{BareProducer, Headers, Keys};
 use crate::{TOPIC, performance};
 
-/// How long it took from the first message to the last report.
-type Run = fn(&Load) -> Duration;
+/// What is measured: a run of all messages.
+pub struct Contender {
+    pub name: &'static str,
+    /// The row that it is compared with: the bare loop that does the same work.
+    pub against: usize,
+    pub run: fn(&Load) -> Run,
+}
 
-/// Name, and a run. The last three do what `rdkafka_performance` does: every one of its messages is the same buffer, which
-/// lz4 makes next to nothing of, and has no key to be hashed; so there they have no compression and no keys either.
-pub const CONTENDERS: [(&str, Run); 10] = [
-    ("bare loop (rd_kafka_produce_batch, poll thread)", |load| load.bare(Keys::Users, Headers::None, "lz4")),
-    ("the sink through the host, headers = []", |load| load.sink("headers = []")),
-    ("bare loop with two headers (rd_kafka_produceva)", |load| load.bare(Keys::Users, Headers::Two, "lz4")),
-    ("the sink through the host, its default two headers", |load| load.sink("")),
-    ("the same, compression none", |load| load.sink(r#"librdkafka = { "compression.type" = "none" }"#)),
-    ("rdkafka's ThreadedProducer, no headers", Load::threaded),
-    ("rdkafka_performance (C), one buffer, lz4", |load| load.performance("lz4")),
-    ("like with like: rdkafka_performance (C)", |load| load.performance("none")),
-    ("like with like: bare loop", |load| load.bare(Keys::None, Headers::None, "none")),
-    ("like with like: the sink through the host", |load| load.sink(LIKE_C)),
+/// A run, from the first message to the last report.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub took: Duration,
+    /// Processor time of this process meanwhile, with the mock, where that is used; of `rdkafka_performance` all of it.
+    pub cpu: Duration,
+}
+
+/// The last three do what `rdkafka_performance` does: every one of its messages is the same buffer, which lz4 makes next to
+/// nothing of, and has no key to be hashed; so there they have no compression and no keys either.
+pub const CONTENDERS: [Contender; 10] = [
+    row("bare loop (rd_kafka_produce_batch, poll thread)", 0, |load| {
+        load.bare(Keys::Users, Headers::None, "lz4")
+    }),
+    row("the sink through the host, headers = []", 0, |load| load.sink("headers = []")),
+    row("bare loop with two headers (rd_kafka_produceva)", 2, |load| {
+        load.bare(Keys::Users, Headers::Two, "lz4")
+    }),
+    row("the sink through the host, its default two headers", 2, |load| load.sink("")),
+    row("the same, compression none", 2, |load| load.sink(r#"librdkafka = { "compression.type" = "none" }"#)),
+    row("rdkafka's ThreadedProducer, no headers", 0, Load::threaded),
+    row("rdkafka_performance (C), one buffer, lz4", 0, |load| load.performance("lz4")),
+    row("like with like: rdkafka_performance (C)", 7, |load| load.performance("none")),
+    row("like with like: bare loop", 7, |load| load.bare(Keys::None, Headers::None, "none")),
+    row("like with like: the sink through the host", 7, |load| load.sink(LIKE_C)),
 ];
+
+const fn row(name: &'static str, against: usize, run: fn(&Load) -> Run) -> Contender {
+    Contender { name, against, run }
+}
 
 /// Options that leave out what `rdkafka_performance` does not do.
 const LIKE_C: &str = r#"headers = []
@@ -92,7 +113,7 @@ impl Load {
         config
     }
 
-    fn sink(&self, options: &str) -> Duration {
+    fn sink(&self, options: &str) -> Run {
         let dir = Dir::empty();
         dir.install("libaudit_sink_kafka.so");
         dir.write(
@@ -108,29 +129,29 @@ impl Load {
         // A first message, for everybody: getting the producer's id from the broker takes half a second now and then.
         logger.record(&self.events[0]).expect("accepted");
         logger.flush(PATIENCE).expect("not in a callback");
-        let started = Instant::now();
+        let clock = Clock::start();
         for event in self.events.iter().cycle().take(self.messages) {
             logger.record(event).expect("accepted");
         }
         logger.flush(PATIENCE).expect("not in a callback");
-        let took = started.elapsed();
+        let run = clock.stop();
         let report = logger.close(PATIENCE).expect("not in a callback");
         assert_eq!(report.totals.delivered, self.messages as u64 + 1, "{report:?}");
-        took
+        run
     }
 
-    fn bare(&self, keys: Keys, headers: Headers, compression: &str) -> Duration {
+    fn bare(&self, keys: Keys, headers: Headers, compression: &str) -> Run {
         let producer = BareProducer::new(&self.config(compression), TOPIC, keys);
         producer.connect();
         producer.send_all(&self.lines, 1, headers);
-        let started = Instant::now();
+        let clock = Clock::start();
         producer.send_all(&self.lines, self.messages, headers);
-        let took = started.elapsed();
+        let run = clock.stop();
         assert_eq!(producer.delivered(), self.messages + 1);
-        took
+        run
     }
 
-    fn threaded(&self) -> Duration {
+    fn threaded(&self) -> Run {
         #[derive(Clone, Default)]
         struct Count(Arc<AtomicUsize>);
         impl ClientContext for Count {}
@@ -149,7 +170,7 @@ impl Load {
         producer.send(BaseRecord::to(TOPIC).payload(line).key(user)).expect("room for the first");
         rdkafka::producer::Producer::flush(&producer, PATIENCE).expect("the first is delivered");
         let all = self.messages + count.0.load(Ordering::Acquire);
-        let started = Instant::now();
+        let clock = Clock::start();
         for (line, user) in self.lines.iter().cycle().take(self.messages) {
             let mut record = BaseRecord::to(TOPIC).payload(line).key(user);
             while let Err((_, back)) = producer.send(record) {
@@ -162,17 +183,56 @@ impl Load {
             // Once, at the end, and at most a millisecond too long.
             thread::sleep(Duration::from_millis(1));
         }
-        started.elapsed()
+        clock.stop()
     }
 
-    fn performance(&self, compression: &str) -> Duration {
+    fn performance(&self, compression: &str) -> Run {
         match &self.performance {
             Some(program) => {
-                performance::run(program, &self.servers, self.messages, self.payload_bytes(), compression)
+                let before = processor_time(libc::RUSAGE_CHILDREN);
+                let took = performance::run(
+                    program,
+                    &self.servers,
+                    self.messages,
+                    self.payload_bytes(),
+                    compression,
+                );
+                Run { took, cpu: processor_time(libc::RUSAGE_CHILDREN) - before }
             }
-            None => Duration::MAX,
+            None => Run { took: Duration::MAX, cpu: Duration::ZERO },
         }
     }
+}
+
+/// Measures a run.
+struct Clock {
+    started: Instant,
+    processor: Duration,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { processor: processor_time(libc::RUSAGE_SELF), started: Instant::now() }
+    }
+
+    fn stop(self) -> Run {
+        let took = self.started.elapsed();
+        Run { took, cpu: processor_time(libc::RUSAGE_SELF) - self.processor }
+    }
+}
+
+/// Processor time of this process, or of its children that have ended, so far.
+fn processor_time(who: libc::c_int) -> Duration {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: there is a place for the answer, which is whole when the call succeeds.
+    let usage = unsafe {
+        assert_eq!(libc::getrusage(who, usage.as_mut_ptr()), 0);
+        usage.assume_init()
+    };
+    [usage.ru_utime, usage.ru_stime]
+        .iter()
+        .map(|time| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000))
+        .sum()
 }
 
 /// An event whose canonical line has about 320 bytes.
