@@ -579,6 +579,7 @@ fn failure(code: RDKafkaRespErr) -> (Code, String) {
     (Code::from(code), words_of(code))
 }
 
+/// Rounded up: a wait of less than a millisecond is not to become one of nothing, over and over.
 fn milliseconds(timeout: Duration) -> c_int {
-    timeout.as_millis().min(c_int::MAX as u128) as c_int
+    timeout.as_micros().div_ceil(1000).min(c_int::MAX as u128) as c_int
 }

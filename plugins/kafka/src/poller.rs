@@ -12,10 +12,8 @@ use crate::in_flight::Settled;
 use crate::native::{Happening, Producer};
 use crate::notices::Notices;
 
-/// How long deliveries of an incomplete batch are held back, to be acknowledged together.
-const COLLECT: Duration = Duration::from_millis(20);
-/// How often to look whether to end, where nothing happens.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often to look for deliveries of batches that do not become complete, and whether to end.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// Hears what becomes of messages, and tells the host, until it is dropped.
 pub struct Poller {
@@ -56,6 +54,13 @@ impl Poller {
         self.shared.tell(settled);
     }
 
+    /// Tells the host of all deliveries so far: afterwards it may not listen any more.
+    pub fn finish(&self) {
+        let mut settled = Settled::default();
+        self.producer().in_flight().finish(&mut settled);
+        self.tell(settled);
+    }
+
     /// Waits until nothing is in flight, until then at most; returns how many messages are.
     pub fn wait(&self, until: Instant) -> usize {
         let mut in_flight = self.shared.producer.in_flight();
@@ -83,25 +88,23 @@ impl Drop for Poller {
 
 impl Shared {
     fn run(&self) {
-        let mut collecting: Option<Instant> = None;
+        let mut round = Instant::now() + ROUND;
         while !self.ending.load(Ordering::Acquire) {
-            let timeout = collecting.map_or(IDLE, |since| COLLECT.saturating_sub(since.elapsed()));
-            self.producer.poll(timeout, &mut |happening| match happening {
-                Happening::Reports(settled) => self.tell(settled),
-                Happening::Log(level, facility, text) => self.notices.log(level, &facility, &text),
-                Happening::Error(code, words) => self.notices.error(code, &words),
-                Happening::Statistics(json) => self.notices.statistics(json),
-            });
-            collecting = match collecting {
-                Some(since) if since.elapsed() >= COLLECT => {
-                    let mut settled = Settled::default();
-                    self.producer.in_flight().overdue(&mut settled);
-                    self.tell(settled);
-                    None
+            self.producer.poll(round.saturating_duration_since(Instant::now()), &mut |happening| {
+                match happening {
+                    Happening::Reports(settled) => self.tell(settled),
+                    Happening::Log(level, facility, text) => self.notices.log(level, &facility, &text),
+                    Happening::Error(code, words) => self.notices.error(code, &words),
+                    Happening::Statistics(json) => self.notices.statistics(json),
                 }
-                Some(since) => Some(since),
-                None => self.producer.in_flight().has_ripe().then(Instant::now),
-            };
+            });
+            let now = Instant::now();
+            if now >= round {
+                round = now + ROUND;
+                let mut settled = Settled::default();
+                self.producer.in_flight().overdue(&mut settled);
+                self.tell(settled);
+            }
         }
     }
 
