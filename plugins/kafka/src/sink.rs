@@ -62,6 +62,7 @@ impl Sink for KafkaSink {
     }
 
     fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
+        self.poller.look();
         let producer = self.poller.producer();
         if let Some(words) = producer.fatal_error() {
             return Err(self.reopen(words));
