@@ -6,7 +6,7 @@
 //! over all rounds. Ratios are taken within each round, since what else the machine does hits a round as a whole, and are to
 //! the row that does the same work. With `AUDIT_KAFKA=real` the brokers are Apache Kafka, else librdkafka's mock in this
 //! process. `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and messages; numbers of rows as
-//! arguments (`-- 0 1`) measure only these.
+//! arguments (`-- 0 1`), and `AUDIT_KAFKA_PARTITIONS`, measure only these.
 
 #[path = "bench/bare.rs"]
 mod bare;
@@ -37,7 +37,9 @@ fn main() {
     let rows: Vec<usize> =
         (0..CONTENDERS.len()).filter(|row| wanted.is_empty() || wanted.contains(row)).collect();
     let performance = performance::build();
-    for partitions in [1, 3] {
+    let partitions = number("AUDIT_KAFKA_PARTITIONS", 0) as i32;
+    let topics = if partitions > 0 { vec![partitions] } else { vec![1, 3] };
+    for partitions in topics {
         let cluster = Cluster::start(1);
         cluster.create_topic(TOPIC, partitions);
         let load = Load::new(cluster.servers(), messages, performance.clone());

@@ -11,7 +11,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use audit_kafka_message::{Form, Message, NotCanonical, Payload};
 use audit_plugin_api::{Batch, Event, Held};
@@ -118,8 +118,9 @@ impl Producer {
                 self.send_lines(batch, count, form, held, slot, &mut progress);
             }
             _ => {
+                let now = milliseconds_since_1970();
                 for (position, event) in batch.events().take(count).enumerate() {
-                    let sent = self.send_event(&event, form, held.as_ref(), opaque(slot, position));
+                    let sent = self.send_event(&event, form, held.as_ref(), now, opaque(slot, position));
                     if !progress.note(position, sent) {
                         break;
                     }
@@ -382,6 +383,7 @@ impl Producer {
         event: &Event<'_>,
         form: &Form,
         held: Option<&Held>,
+        now: i64,
         opaque: *mut c_void,
     ) -> Result<RDKafkaRespErr, NotCanonical> {
         let line = held.map(|held| line_in(held, event));
@@ -409,6 +411,8 @@ impl Producer {
             value(vtype::RD_KAFKA_VTYPE_MSGFLAGS, rd::rd_kafka_vu_s__bindgen_ty_1 { i: flags }),
             value(vtype::RD_KAFKA_VTYPE_VALUE, memory(payload.as_ptr().cast_mut().cast(), payload.len())),
             value(vtype::RD_KAFKA_VTYPE_KEY, memory(key, key_len)),
+            // Otherwise librdkafka asks the clock for each message.
+            value(vtype::RD_KAFKA_VTYPE_TIMESTAMP, rd::rd_kafka_vu_s__bindgen_ty_1 { i64_: now }),
             value(vtype::RD_KAFKA_VTYPE_OPAQUE, rd::rd_kafka_vu_s__bindgen_ty_1 { ptr: opaque }),
             value(vtype::RD_KAFKA_VTYPE_HEADERS, rd::rd_kafka_vu_s__bindgen_ty_1 { headers }),
         ];
@@ -577,6 +581,12 @@ fn words_of(code: RDKafkaRespErr) -> String {
 
 fn failure(code: RDKafkaRespErr) -> (Code, String) {
     (Code::from(code), words_of(code))
+}
+
+/// What librdkafka itself gives a message as its time.
+fn milliseconds_since_1970() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
 /// Rounded up: a wait of less than a millisecond is not to become one of nothing, over and over.
