@@ -1,18 +1,23 @@
 //! Who is measured.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use audit_host::config::Config;
 use audit_host::logger::{AuditLogger, Loading, Logger};
-use audit_plugin_api::testing::TestBatch;
-use audit_plugin_api::{Action, Metadata, PermissionAuditEvent};
+use audit_plugin_api::testing::{self, TestBatch};
+use audit_plugin_api::{
+    AckStatus, Acknowledgement, Action, Host, HostServices, Level, Metadata, PermissionAuditEvent,
+    RawExtension, Sink, SinkOptions, Written,
+};
+use audit_sink_kafka::{KafkaOptions, KafkaSink};
 use audit_tests::Dir;
 use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
+use serde_json::{Value, json};
 
 use crate::bare::{BareProducer, Headers, Keys};
 use crate::{TOPIC, performance};
@@ -33,9 +38,10 @@ pub struct Run {
     pub cpu: Duration,
 }
 
-/// The last three do what `rdkafka_performance` does: every one of its messages is the same buffer, which lz4 makes next to
-/// nothing of, and has no key to be hashed; so there they have no compression and no keys either.
-pub const CONTENDERS: [Contender; 10] = [
+/// Those "like with like" do what `rdkafka_performance` does: every one of its messages is the same buffer, which lz4 makes
+/// next to nothing of, and has no key to be hashed; so there they have no compression and no keys either. The sink alone is
+/// given lines that were made before, as the bare loop is: what it takes longer through the host is the host's work.
+pub const CONTENDERS: [Contender; 12] = [
     row("bare loop (rd_kafka_produce_batch, poll thread)", 0, |load| {
         load.bare(Keys::Users, Headers::None, "lz4")
     }),
@@ -50,6 +56,8 @@ pub const CONTENDERS: [Contender; 10] = [
     row("like with like: rdkafka_performance (C)", 7, |load| load.performance("none")),
     row("like with like: bare loop", 7, |load| load.bare(Keys::None, Headers::None, "none")),
     row("like with like: the sink through the host", 7, |load| load.sink(LIKE_C)),
+    row("the sink alone, headers = []", 0, |load| load.alone(json!([]))),
+    row("the sink alone, its default two headers", 2, |load| load.alone(json!(["event_id", "schema"]))),
 ];
 
 const fn row(name: &'static str, against: usize, run: fn(&Load) -> Run) -> Contender {
@@ -73,6 +81,9 @@ pub const PROPERTIES: [(&str, &str); 6] = [
 
 const USERS: usize = 100;
 const LINES: usize = 10_000;
+/// The worker's defaults for the sink.
+const BATCH: usize = 2000;
+const IN_FLIGHT: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is sent.
@@ -140,6 +151,30 @@ impl Load {
         run
     }
 
+    fn alone(&self, headers: Value) -> Run {
+        let host = Arc::new(Acknowledged::default());
+        let options = json!({"topic": TOPIC, "bootstrap_servers": self.servers, "headers": headers});
+        let options = KafkaOptions::from_json(options).expect("good options");
+        let mut sink =
+            KafkaSink::open(options, testing::context(), Host::new(host.clone())).expect("the sink opens");
+        let first = TestBatch::new(&self.events[..1]);
+        assert_eq!(first.lend(|batch| sink.write_batch(batch)), Ok(Written::Pending { taken: 1 }));
+        host.wait_for(1);
+        let events: Vec<_> = self.events.iter().cycle().take(BATCH).cloned().collect();
+        let batches: Vec<_> = (0..LINES / BATCH).map(|_| TestBatch::new(&events)).collect();
+        let clock = Clock::start();
+        let mut sent = 1;
+        for batch in batches.iter().cycle().take(self.messages.div_ceil(BATCH)) {
+            // As many as the host has in flight.
+            host.wait_for((sent + BATCH).saturating_sub(IN_FLIGHT * BATCH));
+            let written = batch.lend(|batch| sink.write_batch(batch));
+            assert_eq!(written, Ok(Written::Pending { taken: BATCH as u32 }));
+            sent += BATCH;
+        }
+        host.wait_for(sent);
+        clock.stop()
+    }
+
     fn bare(&self, keys: Keys, headers: Headers, compression: &str) -> Run {
         let producer = BareProducer::new(&self.config(compression), TOPIC, keys);
         producer.connect();
@@ -201,6 +236,37 @@ impl Load {
             }
             None => Run { took: Duration::MAX, cpu: Duration::ZERO },
         }
+    }
+}
+
+/// A host that only counts what is delivered.
+#[derive(Default)]
+struct Acknowledged {
+    delivered: Mutex<usize>,
+    more: Condvar,
+}
+
+impl Acknowledged {
+    fn wait_for(&self, events: usize) {
+        let delivered = self.delivered.lock().expect("nobody panics");
+        let waited = self.more.wait_timeout_while(delivered, PATIENCE, |delivered| *delivered < events);
+        assert!(!waited.expect("nobody panics").1.timed_out(), "everything is delivered");
+    }
+}
+
+impl HostServices for Acknowledged {
+    fn log(&self, _level: Level, _target: &str, _text: &str) {}
+
+    fn acknowledge(&self, acknowledgement: Acknowledgement) {
+        assert_eq!(acknowledgement.status, AckStatus::Delivered, "{acknowledgement:?}");
+        *self.delivered.lock().expect("nobody panics") += acknowledgement.count as usize;
+        self.more.notify_all();
+    }
+
+    fn report(&self, _report: &Value) {}
+
+    fn extension(&self, _id: &str, _version: u32) -> Option<RawExtension> {
+        None
     }
 }
 
