@@ -165,3 +165,16 @@ fn failure(code: RDKafkaRespErr) -> (Code, String) {
 fn milliseconds(timeout: Duration) -> c_int {
     timeout.as_micros().div_ceil(1000).min(c_int::MAX as u128) as c_int
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_of_less_than_a_millisecond_is_still_a_wait() {
+        assert_eq!(milliseconds(Duration::ZERO), 0);
+        assert_eq!(milliseconds(Duration::from_micros(1)), 1);
+        assert_eq!(milliseconds(Duration::from_millis(7)), 7);
+        assert_eq!(milliseconds(Duration::MAX), c_int::MAX);
+    }
+}
