@@ -1,0 +1,30 @@
+//! `audit-bench TABLE`: measures, prints a table, keeps it with a picture below `docs/bench`. `bench/run TABLE` builds what
+//! it needs and calls it.
+
+mod contenders;
+mod latency;
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+
+use bench_harness::Case;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let done = match arguments.next().as_deref() {
+        Some("case") => {
+            contenders::run(&Case::from_arguments(arguments));
+            Ok(())
+        }
+        Some("latency") => latency::run(),
+        _ => Err(io::Error::other("usage: audit-bench latency")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("audit-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
