@@ -93,12 +93,22 @@ impl Standing {
         median(self.outcomes.iter().filter_map(figure).collect())
     }
 
-    /// The least and the most over all rounds, against the median: `±` so many per cent.
-    pub fn noise(&self, figure: impl Fn(&Outcome) -> Option<f64>) -> Option<f64> {
+    /// Half of the span of all rounds against their median, for a table: `±3 %`.
+    pub fn noise(&self, figure: impl Fn(&Outcome) -> Option<f64>) -> String {
         let figures: Vec<f64> = self.outcomes.iter().filter_map(figure).collect();
         let (least, most) =
-            (figures.iter().copied().reduce(f64::min)?, figures.iter().copied().reduce(f64::max)?);
-        Some((most - least) / 2.0 / median(figures)? * 100.0)
+            figures.iter().fold((f64::MAX, f64::MIN), |(least, most), f| (least.min(*f), most.max(*f)));
+        median(figures)
+            .map_or_else(|| "–".into(), |median| format!("±{:.0} %", (most - least) / 2.0 / median * 100.0))
+    }
+
+    /// What became of the events, for a table.
+    pub fn written(&self) -> String {
+        match (self.checked.lines, self.missing) {
+            (0, 0) => "–".into(),
+            (_, 0) => format!("all, {}", self.checked.content.as_str()),
+            (_, missing) => format!("**{missing} missing**, {}", self.checked.content.as_str()),
+        }
     }
 
     /// The median of the ratios to another within the same rounds.
@@ -157,9 +167,13 @@ impl Contest {
         Self { standings }
     }
 
+    /// What the entrant of this name came to, if there is one.
+    pub fn find(&self, name: &str) -> Option<&Standing> {
+        self.standings.iter().find(|standing| standing.name == name)
+    }
+
     /// What the entrant of this name came to.
     pub fn of(&self, name: &str) -> &Standing {
-        let found = self.standings.iter().find(|standing| standing.name == name);
-        found.unwrap_or_else(|| panic!("nobody is called {name}"))
+        self.find(name).unwrap_or_else(|| panic!("nobody is called {name}"))
     }
 }

@@ -49,7 +49,7 @@ pub fn drive<C: Contender>(case: &Case, open: impl FnOnce(&Case) -> C) {
         latency: case.is_timed().then(|| Latency::of(&durations)),
         ..Outcome::default()
     };
-    println!("{}", serde_json::to_string(&outcome).expect("writing to memory"));
+    outcome.print();
 }
 
 fn produce<C: Contender>(

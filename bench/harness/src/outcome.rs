@@ -48,6 +48,11 @@ impl Latency {
 }
 
 impl Outcome {
+    /// Prints it, as the last line of a case.
+    pub fn print(&self) {
+        println!("{}", serde_json::to_string(self).expect("writing to memory"));
+    }
+
     /// Events a second, end to end.
     pub fn rate(&self) -> f64 {
         self.events as f64 / self.seconds

@@ -7,6 +7,8 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+use crate::count;
+
 const WIDTH: u32 = 900;
 const LABELS: u32 = 250;
 const FONT: &str = "sans-serif";
@@ -45,7 +47,14 @@ fn draw_bars(
         .x_label_area_size(40)
         .y_label_area_size(LABELS)
         .build_cartesian_2d((least..most).log_scale(), 0.0..groups.len() as f64)?;
-    chart.configure_mesh().disable_y_mesh().y_labels(0).x_desc(axis).label_style((FONT, 13)).draw()?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .y_labels(0)
+        .x_label_formatter(&|x| count(*x))
+        .x_desc(axis)
+        .label_style((FONT, 13))
+        .draw()?;
     let thickness = 0.8 / series.len() as f64;
     for (number, name) in series.iter().enumerate() {
         let color = Palette99::pick(number).to_rgba();
@@ -97,7 +106,13 @@ fn draw_lines(
         .x_label_area_size(40)
         .y_label_area_size(70)
         .build_cartesian_2d(range(|point| point.0), range(|point| point.1))?;
-    chart.configure_mesh().x_desc(axes.0).y_desc(axes.1).label_style((FONT, 13)).draw()?;
+    chart
+        .configure_mesh()
+        .x_label_formatter(&|x| count(*x))
+        .x_desc(axes.0)
+        .y_desc(axes.1)
+        .label_style((FONT, 13))
+        .draw()?;
     for (number, (name, points)) in series.iter().enumerate() {
         let color = Palette99::pick(number).to_rgba();
         chart

@@ -177,6 +177,7 @@ pub fn nanos(nanoseconds: f64) -> String {
 /// A large number for a table.
 pub fn count(number: f64) -> String {
     match number {
+        number if number >= 9_995_000.0 => format!("{:.0} M", number / 1e6),
         number if number >= 999_500.0 => format!("{:.2} M", number / 1e6),
         number if number >= 1_000.0 => format!("{:.0} k", number / 1e3),
         number => format!("{number:.0}"),

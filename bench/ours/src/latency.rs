@@ -73,35 +73,20 @@ fn table(contest: &Contest, pace: &str) -> Table {
     for producers in PRODUCERS {
         for who in WHO.iter().map(|(who, ..)| *who).chain(["memory, real"]) {
             let name = name(who, pace, producers);
-            let Some(standing) = contest.standings.iter().find(|standing| standing.name == name) else {
-                continue;
-            };
+            let Some(standing) = contest.find(&name) else { continue };
             let mut cells = vec![who.to_owned(), producers.to_string()];
             match &standing.failure {
                 Some(reason) => cells.push(reason.clone()),
                 None => {
                     cells.extend(QUANTILES.map(|(_, of)| show(at(standing, of))));
-                    cells.push(
-                        standing
-                            .noise(|outcome| Some(outcome.latency?.p50 as f64))
-                            .map_or("–".into(), |n| format!("±{n:.0} %")),
-                    );
-                    cells.push(written(standing));
+                    cells.push(standing.noise(|outcome| Some(outcome.latency?.p50 as f64)));
+                    cells.push(standing.written());
                 }
             }
             table.row(cells);
         }
     }
     table
-}
-
-/// What became of the events, for a table.
-fn written(standing: &Standing) -> String {
-    match (standing.checked.lines, standing.missing) {
-        (0, 0) => "–".into(),
-        (_, 0) => format!("all, {}", standing.checked.content.as_str()),
-        (_, missing) => format!("**{missing} missing**"),
-    }
 }
 
 type Quantile = fn(&Latency) -> u64;
@@ -126,7 +111,7 @@ fn picture(report: &mut Report, contest: &Contest) -> io::Result<()> {
         .flat_map(|pace| {
             WHO.iter().flat_map(move |(who, ..)| PRODUCERS.map(|producers| name(who, pace, producers)))
         })
-        .filter_map(|name| contest.standings.iter().find(|standing| standing.name == name))
+        .filter_map(|name| contest.find(&name))
         .map(|standing| Bar {
             label: standing.name.clone(),
             values: QUANTILES[..3].iter().map(|(_, of)| at(standing, *of)).collect(),

@@ -2,7 +2,9 @@
 //! it needs and calls it.
 
 mod contenders;
+mod floor;
 mod latency;
+mod throughput;
 
 use std::env;
 use std::io;
@@ -17,8 +19,10 @@ fn main() -> ExitCode {
             contenders::run(&Case::from_arguments(arguments));
             Ok(())
         }
+        Some("floor") => floor::run(),
         Some("latency") => latency::run(),
-        _ => Err(io::Error::other("usage: audit-bench latency")),
+        Some("throughput") => throughput::run(),
+        _ => Err(io::Error::other("usage: audit-bench floor|latency|throughput")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

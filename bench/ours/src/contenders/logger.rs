@@ -19,7 +19,7 @@ use bench_harness::{Case, Contender, Event, Places};
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A logger with one sink.
-pub struct Loaded(Logger);
+pub struct Loaded(pub Logger);
 
 impl Loaded {
     /// Opens it beside the file that it writes.

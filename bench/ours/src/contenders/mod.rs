@@ -1,10 +1,16 @@
 //! What this program can measure, one file each. The peers are another program.
 
 mod clock;
+mod copied;
 mod floor;
-mod lines;
+mod frames;
+mod hop;
+mod idle;
 mod linked;
 mod logger;
+mod pieces;
+mod serde;
+mod synced;
 
 use bench_harness::{Case, drive};
 
@@ -15,8 +21,12 @@ pub fn run(case: &Case) {
         "linked" => drive(case, linked::Linked::open),
         "floor" => drive(case, floor::Floor::open),
         "clock" => drive(case, clock::Nothing::open),
-        "serde" => drive(case, lines::Serde::open),
-        "frames" => drive(case, lines::Frames::open),
+        "serde" => drive(case, serde::Serde::open),
+        "frames" => drive(case, frames::Frames::open),
+        "copied" => drive(case, copied::Copied::open),
+        "hop" => drive(case, hop::Hop::open),
+        "synced" => drive(case, synced::Synced::open),
+        "idle" => idle::run(case),
         name => panic!("no contender is called {name}"),
     }
 }
