@@ -28,4 +28,4 @@ pub use pace::Pace;
 pub use picture::{Bar, bars, lines};
 pub use places::Places;
 pub use report::{Goal, Report, Table, count, decimal, nanos};
-pub use usage::Usage;
+pub use usage::{Usage, resident_kib};

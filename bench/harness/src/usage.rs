@@ -18,19 +18,38 @@ pub struct Usage {
 impl Usage {
     /// Now.
     pub fn now() -> Self {
-        let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
-        let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
-            cpu_seconds: seconds(usage.user_time()) + seconds(usage.system_time()),
+            cpu_seconds: cpu_seconds(UsageWho::RUSAGE_SELF),
             peak_kib: status_kib(&status, "VmHWM:"),
             resident_kib: status_kib(&status, "VmRSS:"),
         }
     }
+
+    /// Of the children that have ended; the memory is that of the largest, and none is left.
+    pub fn of_children() -> Self {
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("a process may ask for its children's usage");
+        Self {
+            cpu_seconds: cpu_seconds(UsageWho::RUSAGE_CHILDREN),
+            peak_kib: usage.max_rss() as u64,
+            resident_kib: 0,
+        }
+    }
+}
+
+/// The memory that another process has, in KiB; 0 once it is gone.
+pub fn resident_kib(process: u32) -> u64 {
+    status_kib(&fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default(), "VmRSS:")
+}
+
+fn cpu_seconds(whose: UsageWho) -> f64 {
+    let usage = getrusage(whose).expect("a process may ask for its own usage");
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
 /// A number of `/proc/PID/status`, in KiB; 0 where it is not there.
-pub fn status_kib(status: &str, key: &str) -> u64 {
+fn status_kib(status: &str, key: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

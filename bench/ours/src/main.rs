@@ -3,7 +3,10 @@
 
 mod contenders;
 mod floor;
+mod instructions;
 mod latency;
+mod peers;
+mod startup;
 mod throughput;
 
 use std::env;
@@ -21,8 +24,11 @@ fn main() -> ExitCode {
         }
         Some("floor") => floor::run(),
         Some("latency") => latency::run(),
+        Some("peers") => peers::run(),
+        Some("instructions") => instructions::run(),
+        Some("startup") => startup::run(),
         Some("throughput") => throughput::run(),
-        _ => Err(io::Error::other("usage: audit-bench floor|latency|throughput")),
+        _ => Err(io::Error::other("usage: audit-bench floor|instructions|latency|peers|startup|throughput")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

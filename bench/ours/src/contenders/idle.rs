@@ -19,6 +19,8 @@ pub fn run(case: &Case) {
     thread::sleep(Duration::from_secs_f64(case.get("seconds", 3.0)));
     let (after, seconds) = (Usage::now(), started.elapsed().as_secs_f64());
     let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
-    let outcome = Outcome { events: 1, seconds, cpu_seconds, peak_kib: after.peak_kib, ..Outcome::default() };
+    let more = [("resident_kib".to_owned(), after.resident_kib as f64)].into();
+    let outcome =
+        Outcome { events: 1, seconds, cpu_seconds, peak_kib: after.peak_kib, more, ..Outcome::default() };
     outcome.print();
 }

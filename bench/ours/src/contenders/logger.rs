@@ -6,6 +6,7 @@
 //! | `mode` | `memory`, `process`, `disk` (`memory`) |
 //! | `batch` | `batch_size` (the class's own) |
 //! | `max_bytes` | the file's `max_bytes`, one old file being kept (0) |
+//! | `plugins` | a further line of `[plugins]` |
 
 use std::fs;
 use std::path::Path;
@@ -63,7 +64,7 @@ pub fn configure(case: &Case) -> std::path::PathBuf {
             fresh(&Places::new().disk().join("spool"))
         ),
     };
-    let plugins = format!("[plugins]\ndirs = [{:?}]\n", Places::new().built());
+    let plugins = format!("[plugins]\ndirs = [{:?}]\n{}\n", Places::new().built(), case.text("plugins"));
     let text =
         format!("[audit_logger]\nclass = \"{class}\"\n[audit_logger.options]\n{options}{plugins}{buffer}");
     let path = out.with_file_name("audit.toml");

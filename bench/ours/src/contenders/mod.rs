@@ -1,6 +1,7 @@
 //! What this program can measure, one file each. The peers are another program.
 
 mod clock;
+mod commands;
 mod copied;
 mod floor;
 mod frames;
@@ -10,6 +11,7 @@ mod linked;
 mod logger;
 mod pieces;
 mod serde;
+mod start;
 mod synced;
 
 use bench_harness::{Case, drive};
@@ -26,6 +28,9 @@ pub fn run(case: &Case) {
         "copied" => drive(case, copied::Copied::open),
         "hop" => drive(case, hop::Hop::open),
         "synced" => drive(case, synced::Synced::open),
+        "command" => commands::run(case),
+        "load" => start::load(case),
+        "start" => start::program(case),
         "idle" => idle::run(case),
         name => panic!("no contender is called {name}"),
     }
