@@ -27,5 +27,5 @@ pub use outcome::{Latency, Outcome};
 pub use pace::Pace;
 pub use picture::{Bar, bars, lines};
 pub use places::Places;
-pub use report::{Goal, Report, Table, count, decimal, nanos};
-pub use usage::{Usage, resident_kib};
+pub use report::{Goal, Report, Table, count, decimal, nanos, spell_producers};
+pub use usage::{Usage, children_cpu_seconds, peak_kib, resident_kib};

@@ -188,3 +188,8 @@ pub fn count(number: f64) -> String {
 pub fn decimal(number: f64) -> String {
     format!("{number:.2}")
 }
+
+/// So many producers, for a table.
+pub fn spell_producers(count: u64) -> String {
+    if count == 1 { "1 producer".to_owned() } else { format!("{count} producers") }
+}

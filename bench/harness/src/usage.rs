@@ -25,21 +25,25 @@ impl Usage {
             resident_kib: status_kib(&status, "VmRSS:"),
         }
     }
+}
 
-    /// Of the children that have ended; the memory is that of the largest, and none is left.
-    pub fn of_children() -> Self {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("a process may ask for its children's usage");
-        Self {
-            cpu_seconds: cpu_seconds(UsageWho::RUSAGE_CHILDREN),
-            peak_kib: usage.max_rss() as u64,
-            resident_kib: 0,
-        }
-    }
+/// The CPU time of the children that have ended, in seconds.
+pub fn children_cpu_seconds() -> f64 {
+    cpu_seconds(UsageWho::RUSAGE_CHILDREN)
+}
+
+/// The most memory that another process has had, in KiB; 0 once it is gone.
+pub fn peak_kib(process: u32) -> u64 {
+    status_kib(&status_of(process), "VmHWM:")
 }
 
 /// The memory that another process has, in KiB; 0 once it is gone.
 pub fn resident_kib(process: u32) -> u64 {
-    status_kib(&fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default(), "VmRSS:")
+    status_kib(&status_of(process), "VmRSS:")
+}
+
+fn status_of(process: u32) -> String {
+    fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default()
 }
 
 fn cpu_seconds(whose: UsageWho) -> f64 {

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use bench_harness::{Bar, Case, Contest, Entrant, Goal, Outcome, Report, Table, bars, count, decimal, sizes};
+use bench_harness::{
+    Bar, Case, Contest, Entrant, Goal, Outcome, Report, Table, bars, count, decimal, sizes, spell_producers,
+};
 
 const USUAL: u64 = 1_000_000;
 /// Callers of `durability = "disk"`, each of which waits for its event: so many can share a sync.
@@ -70,7 +72,7 @@ fn synced_name(group: u64) -> String {
 }
 
 fn disk_name(group: u64) -> String {
-    format!("audit-host, disk, {group} producers")
+    format!("audit-host, disk, {}", spell_producers(group))
 }
 
 fn rate(outcome: &Outcome) -> Option<f64> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bench_harness::{
     Bar, Case, Contest, Entrant, Goal, Outcome, Places, Report, Standing, Table, bars, count, decimal, nanos,
-    sizes,
+    sizes, spell_producers,
 };
 
 const OURS: &str = "audit-host";
@@ -280,11 +280,11 @@ fn goals(report: &mut Report, libraries: &Contest, commands: &Contest) {
     let peers = || names().into_iter().skip(1);
     for producers in [1, 4] {
         let least = peers().filter_map(|peer| ratio(&peer, producers, "rate", rate)).reduce(f64::min);
-        let what = format!("events/s against the best peer, {producers} producers");
+        let what = format!("events/s against the best peer, {}", spell_producers(producers));
         report.goal(Goal::at_least(&what, "≥ 3", 3.0, least, decimal));
     }
     for producers in [1, 4] {
-        let what = format!("events/s against general_manager, {producers} producers");
+        let what = format!("events/s against general_manager, {}", spell_producers(producers));
         report.goal(Goal::at_least(
             &what,
             "≥ 55",
@@ -296,7 +296,8 @@ fn goals(report: &mut Report, libraries: &Contest, commands: &Contest) {
     for (quantile, figure) in [("p50", p50 as fn(&Outcome) -> Option<f64>), ("p99", p99)] {
         for producers in [1, 4] {
             let rust = RUST.iter().filter_map(|(peer, _)| ratio(peer, producers, "paced", figure));
-            let what = format!("{quantile} against the best Rust peer, paced, {producers} producers");
+            let what =
+                format!("{quantile} against the best Rust peer, paced, {}", spell_producers(producers));
             report.goal(Goal::at_most(&what, "≤ 0.3", 0.3, rust.reduce(f64::max), decimal));
         }
     }

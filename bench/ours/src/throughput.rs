@@ -4,6 +4,7 @@ use std::io;
 
 use bench_harness::{
     Bar, Case, Contest, Entrant, Goal, Outcome, Report, Standing, Table, bars, count, decimal, lines, sizes,
+    spell_producers,
 };
 
 const USUAL: u64 = 1_000_000;
@@ -240,7 +241,7 @@ fn goals(report: &mut Report, contest: &Contest, growing: &Contest, quiet: &Cont
     ));
     for producers in [1, 4] {
         report.goal(Goal::at_least(
-            &format!("`process` against memory, {producers} producers"),
+            &format!("`process` against memory, {}", spell_producers(producers)),
             "≥ 0.85",
             0.85,
             ratio(&format!("process, {producers}"), &format!("file, {producers}")),

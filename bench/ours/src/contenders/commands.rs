@@ -17,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bench_harness::{Case, Outcome, Places, Stamper, Usage};
+use bench_harness::{Case, Outcome, Places, Stamper, children_cpu_seconds, peak_kib};
 
 /// How long a service may take to listen, or to write anything more.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,43 +25,38 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Runs one and prints what came of it.
 pub fn run(case: &Case) {
     let lines = lines(case);
-    let mut child;
-    let started;
-    let seconds = match case.text("program") {
-        "audit-host" => {
-            started = Instant::now();
-            child = audit_host(case);
-            let mut input = child.stdin.take().expect("a pipe was asked for");
-            input.write_all(&lines).expect("the program reads");
-            drop(input);
-            assert!(child.wait().expect("a child of ours").success(), "audit-host run failed");
-            started.elapsed()
-        }
-        program => {
-            let port = free_port();
-            child = service(program, case, port);
-            let mut socket = connect(port);
-            started = Instant::now();
-            let out = case.out();
-            let count = case.events();
-            let written = thread::spawn(move || wait_for_lines(&out, count));
-            socket.write_all(&lines).expect("the service reads");
-            drop(socket);
-            let written = written.join().expect("the file can be read");
-            terminate(&mut child);
-            written - started
-        }
-    }
-    .as_secs_f64();
-    let usage = Usage::of_children();
-    Outcome {
-        events: case.events(),
-        seconds,
-        cpu_seconds: usage.cpu_seconds,
-        peak_kib: usage.peak_kib,
-        ..Outcome::default()
-    }
-    .print();
+    let (took, peak_kib) = match case.text("program") {
+        "audit-host" => run_to_its_end(case, &lines),
+        program => serve(program, case, &lines),
+    };
+    let (seconds, cpu_seconds) = (took.as_secs_f64(), children_cpu_seconds());
+    Outcome { events: case.events(), seconds, cpu_seconds, peak_kib, ..Outcome::default() }.print();
+}
+
+fn run_to_its_end(case: &Case, lines: &[u8]) -> (Duration, u64) {
+    let started = Instant::now();
+    let mut child = audit_host(case);
+    let mut input = child.stdin.take().expect("a pipe was asked for");
+    input.write_all(lines).expect("the program reads");
+    let peak = peak_kib(child.id());
+    drop(input);
+    assert!(child.wait().expect("a child of ours").success(), "audit-host run failed");
+    (started.elapsed(), peak)
+}
+
+fn serve(program: &str, case: &Case, lines: &[u8]) -> (Duration, u64) {
+    let port = free_port();
+    let mut child = service(program, case, port);
+    let mut socket = connect(port);
+    let started = Instant::now();
+    let (out, count) = (case.out(), case.events());
+    let written = thread::spawn(move || wait_for_lines(&out, count));
+    socket.write_all(lines).expect("the service reads");
+    drop(socket);
+    let written = written.join().expect("the file can be read");
+    let peak = peak_kib(child.id());
+    terminate(&mut child);
+    (written - started, peak)
 }
 
 /// All lines, canonical, with ids of their own.
