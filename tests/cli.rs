@@ -6,18 +6,30 @@ mod answers;
 mod dead_letters;
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/file_faults.rs"]
+mod file_faults;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/loads.rs"]
+mod loads;
 #[path = "cli/rejects.rs"]
 mod rejects;
 #[path = "cli/signals.rs"]
 mod signals;
 #[path = "cli/spool.rs"]
 mod spool;
+#[path = "cli/spool_calls.rs"]
+mod spool_calls;
+#[path = "cli/spool_damage.rs"]
+mod spool_damage;
+#[path = "cli/spool_faults.rs"]
+mod spool_faults;
 #[path = "cli/spool_kill.rs"]
 mod spool_kill;
 #[path = "cli/summary.rs"]
 mod summary;
+#[path = "cli/watched.rs"]
+mod watched;
 
 use audit_tests::Dir;
 

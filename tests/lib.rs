@@ -9,10 +9,17 @@
 //!
 //! Nothing here sleeps: a test waits for a line of the program's output, or for its end.
 
+#[path = "oracle/mod.rs"]
+pub mod oracle;
 #[path = "harness/program.rs"]
 mod program;
+#[path = "seeded/bugs.rs"]
+pub mod seeded;
+#[path = "harness/terminal.rs"]
+mod terminal;
 
 pub use program::{Program, Ran, Running};
+pub use terminal::Terminal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -83,6 +90,11 @@ impl Dir {
         self.read(name).lines().map(str::to_owned).collect()
     }
 
+    /// Copies the folder `spool` of another folder.
+    pub fn copy_spool_of(&self, other: &Self) {
+        copy_folder(&other.path("spool"), &self.path("spool"));
+    }
+
     /// The program `audit-host`, to be run in this folder with these arguments.
     pub fn audit_host(&self, arguments: &[&str]) -> Program {
         let test = std::env::current_exe().expect("a test knows its own path");
@@ -90,6 +102,20 @@ impl Dir {
         let binary = profile.join("audit-host");
         assert!(binary.is_file(), "cargo has built no {}: run `cargo test --workspace`", binary.display());
         Program::new(&binary, self.0.path(), arguments)
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new folder");
+    set_mode(to, 0o700);
+    for entry in fs::read_dir(from).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        let copy = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy_folder(&path, &copy);
+        } else {
+            fs::copy(&path, &copy).expect("a copy");
+        }
     }
 }
 

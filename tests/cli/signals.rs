@@ -40,6 +40,34 @@ fn a_signal_stops_reading_and_all_that_was_accepted_is_delivered() {
 }
 
 #[test]
+fn a_signal_leaves_a_slow_sink_the_time_of_shutdown_timeout() {
+    let dir = Dir::with(
+        r#"
+        [[audit_logger]]
+        name = "print"
+        class = "print.PrintAuditLogger"
+        options = { format = "json", batch_size = 1 }
+        [[audit_logger]]
+        name = "slow"
+        class = "test.Recording"
+        options = { path = "out.ndjson", batch_size = 1, delay_ms = 50 }
+        [delivery]
+        shutdown_timeout = 60
+        "#,
+    );
+    let mut running = dir.audit_host(&["run"]).start();
+    running.send(&EVENT.repeat(20));
+    for _ in 0..20 {
+        running.read_line();
+    }
+    running.signal(Signal::TERM);
+    let ran = running.end();
+    assert_eq!((ran.status, count(ran.summary(), "delivered")), (0, 20), "{ran:?}");
+    assert_eq!(dir.lines("out.ndjson").len(), 20);
+    assert!(!dir.path("dead-letters.ndjson").exists());
+}
+
+#[test]
 fn a_signal_ends_the_wait_for_a_full_store_and_nothing_counts_as_rejected() {
     let settings = "[buffer]\ncapacity_bytes = 65536\n[delivery]\nshutdown_timeout = 0.2\n";
     let dir = Dir::with(&format!("{PRINT_AND_HANG}{settings}"));

@@ -1,8 +1,10 @@
 //! The crash-safe buffer, as whoever runs the program sees it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use audit_tests::{Dir, set_mode};
+use audit_tests::{Dir, Terminal, set_mode};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{EVENT, FILE, PRINT};
@@ -253,27 +255,141 @@ spool_dir = "spool"
     for _ in 0..3 {
         running.read_line();
     }
-    let before = contents(&dir);
+    // The process itself goes on until it has a spare segment.
+    let before = loop {
+        let lengths = lengths(&dir);
+        let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "segment");
+        let segments: Vec<_> = lengths.iter().filter(|(path, _)| is_segment(path)).collect();
+        if segments.len() == 2 && segments[0].1 == segments[1].1 {
+            break lengths;
+        }
+        std::thread::yield_now();
+    };
     let status = dir.audit_host(&["spool", "status", "--format", "json"]).run().json();
     let process = &status["processes"][0];
     assert_eq!((&process["alive"], &process["events"]), (&true.into(), &3.into()), "{status}");
     assert!(process["pid"].is_u64(), "{status}");
     let verified = dir.audit_host(&["spool", "verify"]).run();
     assert_eq!(verified.status, 0, "{verified:?}");
-    assert!(contents(&dir) == before);
+    // What is in them, the living process changes.
+    assert_eq!(lengths(&dir), before);
     running.signal(rustix::process::Signal::KILL);
     running.end();
+    let before = contents(&dir);
     let status = dir.audit_host(&["spool", "status", "--format", "json"]).run().json();
     assert_eq!(status["processes"][0]["alive"], false, "{status}");
+    assert_eq!(dir.audit_host(&["spool", "verify"]).run().status, 0);
+    assert!(contents(&dir) == before);
 }
 
-/// Every file in the spool, with what is in it but for marks, which a sink that is flushed moves.
-fn contents(dir: &Dir) -> Vec<(std::path::PathBuf, u64)> {
-    let folder =
-        std::fs::read_dir(dir.path("spool")).expect("the spool").next().expect("a folder").expect("read");
-    let files = std::fs::read_dir(folder.path()).expect("the folder").map(|file| file.expect("a file"));
-    let mut files: Vec<_> =
-        files.map(|file| (file.path(), file.metadata().expect("its length").len())).collect();
-    files.sort();
-    files
+/// Files and folders in the spool.
+fn entries(dir: &Dir) -> Vec<(PathBuf, Metadata)> {
+    let (mut entries, mut paths) = (Vec::new(), vec![dir.path("spool")]);
+    while let Some(path) = paths.pop() {
+        let metadata = path.metadata().expect("it is there");
+        if metadata.is_dir() {
+            paths
+                .extend(std::fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("read").path()));
+        }
+        entries.push((path, metadata));
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    entries
+}
+
+fn lengths(dir: &Dir) -> Vec<(PathBuf, u64)> {
+    entries(dir).into_iter().map(|(path, metadata)| (path, metadata.len())).collect()
+}
+
+/// Files and folders in the spool, with when they were changed, and what is in the files.
+fn contents(dir: &Dir) -> Vec<(PathBuf, SystemTime, Option<Vec<u8>>)> {
+    let with_bytes = |(path, metadata): (PathBuf, Metadata)| {
+        let bytes = metadata.is_file().then(|| std::fs::read(&path).expect("its bytes"));
+        (path, metadata.modified().expect("a time"), bytes)
+    };
+    entries(dir).into_iter().map(with_bytes).collect()
+}
+
+/// The first segment of the only folder in the spool.
+fn first_segment(dir: &Dir) -> PathBuf {
+    let mut folders = std::fs::read_dir(dir.path("spool")).expect("the spool");
+    folders.next().expect("a folder").expect("read").path().join("0000000001.segment")
+}
+
+#[test]
+fn status_and_verify_of_a_damaged_spool_change_nothing() {
+    let dir = with_backlog();
+    let segment = first_segment(&dir);
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    bytes[4096..4200].fill(0);
+    std::fs::write(&segment, bytes).expect("written");
+    let before = contents(&dir);
+    let status = dir.audit_host(&["spool", "status"]).run();
+    assert_eq!((status.status, status.stderr.as_str()), (0, ""), "{status:?}");
+    assert!(status.stdout.contains("5000 events wait") && status.stdout.contains("damaged: "), "{status:?}");
+    let verified = dir.audit_host(&["spool", "verify"]).run();
+    assert_eq!((verified.status, verified.stderr.as_str()), (2, ""), "{verified:?}");
+    assert!(contents(&dir) == before);
+}
+
+#[test]
+fn what_this_version_cannot_read_is_named_beside_the_rest_and_status_says_so_with_2() {
+    let dir = with_backlog();
+    let segment = first_segment(&dir);
+    let later = segment.with_file_name("0000000009.segment");
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    bytes.truncate(8192);
+    bytes[8] = 2;
+    // The checksum of a header covers it without its state.
+    let table_end = 48 + usize::from(bytes[44]);
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes[..32]), &bytes[44..table_end]);
+    bytes[40..44].copy_from_slice(&checksum.to_le_bytes());
+    std::fs::write(&later, &bytes).expect("written");
+    let status = dir.audit_host(&["spool", "status"]).run();
+    assert_eq!(status.status, 2, "{status:?}");
+    for text in ["5000 events wait", "0000000009.segment: has format 2, which a later version"] {
+        assert!(status.stdout.contains(text), "no {text:?} in {status:?}");
+    }
+    // Alone, it is not nothing either.
+    std::fs::remove_file(&segment).expect("removed");
+    let status = dir.audit_host(&["spool", "status"]).run();
+    assert!(status.status == 2 && status.stdout.contains("has format 2"), "{status:?}");
+}
+
+#[test]
+fn a_lock_that_cannot_be_opened_hides_its_owner_and_nothing_else() {
+    let dir = with_backlog();
+    let lock = first_segment(&dir).with_file_name("lock");
+    std::fs::remove_file(&lock).expect("removed");
+    std::os::unix::fs::symlink("elsewhere", &lock).expect("a link");
+    let status = dir.audit_host(&["spool", "status", "--format", "json"]).run();
+    assert_eq!(status.status, 2, "{status:?}");
+    let status = status.json();
+    assert_eq!((&status["events"], &status["processes"][0]["alive"]), (&5000.into(), &().into()), "{status}");
+    let reason = status["damage"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("its lock cannot be opened: "), "{status}");
+    let drained = dir.audit_host(&["spool", "drain", "--to", "audit.toml"]).run();
+    assert_eq!(drained.status, 2, "{drained:?}");
+    assert!(
+        drained.stderr.contains("its lock cannot be opened") && drained.stderr.contains("nothing was sent"),
+        "{drained:?}"
+    );
+}
+
+#[test]
+fn reading_a_spool_shows_its_progress_on_a_terminal_and_nowhere_else() {
+    let dir = with_backlog();
+    for command in ["status", "verify"] {
+        let on_terminal = |arguments: &[&str]| {
+            let mut terminal = Terminal::new();
+            let shell = ["sh", "-c", &format!("exec \"$@\" 2>{}", terminal.path()), "sh"];
+            let ran = dir.audit_host(arguments).started_by(&shell).env("TERM", "xterm").run();
+            assert_eq!(ran.status, 0, "{ran:?}");
+            terminal.shown()
+        };
+        let shown = on_terminal(&["spool", command]);
+        assert!(shown.contains("MiB/"), "{command}: {shown:?}");
+        assert_eq!(on_terminal(&["--log-format", "json", "spool", command]), "", "{command}");
+        assert_eq!(dir.audit_host(&["spool", command]).run().stderr, "", "{command}");
+    }
 }

@@ -1,17 +1,15 @@
 //! `kill -9` at any moment, and what the next process finds in the spool.
 //!
-//! A round kills the program when it has printed a number of events: so many it had accepted, at least. What it had
-//! accepted beyond those nobody knows here. The next process has to deliver a beginning of the input that is at least as
-//! long, byte for byte and in order. So many rounds of each of the two kinds:
-//! `AUDIT_CRASH_ROUNDS=10000 cargo test -p audit-tests --test cli spool_kill`.
+//! A round kills the program after it has printed a number of events, and has then said how many it has accepted: those
+//! are accepted for sure, and of the rest of its input nobody knows. So many rounds of each of the kinds:
+//! `AUDIT_CRASH_ROUNDS=10000 cargo test -p audit-host -p audit-tests --test binary --test cli spool_kill`.
 
-use std::collections::HashSet;
 use std::io::Write;
 
-use audit_tests::Dir;
+use audit_tests::oracle::{Repeats, Summary};
 use rustix::process::Signal;
 
-use crate::real_events;
+use crate::watched::{Watched, canonical};
 
 /// Rounds of each kind without `AUDIT_CRASH_ROUNDS`.
 const ROUNDS: u64 = 100;
@@ -41,30 +39,34 @@ spool_dir = "spool"
 }
 
 const FILE: &str =
-    "class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\", flush_interval = 0.001 }";
+    "class = \"file.FileAuditLogger\"\noptions = { path = \"second.ndjson\", flush_interval = 0.001 }";
 const HANGING: &str = "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }";
 
-/// The canonical lines of the real events.
-fn expected() -> Vec<String> {
-    let dir = Dir::with(&format!("[audit_logger]\n{FILE}\n"));
-    let ran = dir.audit_host(&["run", &real_events()]).run();
-    assert_eq!(ran.status, 0, "{ran:?}");
-    dir.lines("out.ndjson")
+fn round(number: u64, second: &str) -> Watched {
+    Watched::new(format!("round {number}"), &config(second), &["print", "second"], Repeats::AfterKill)
 }
 
-/// Starts a run, and kills it when it has printed so many events; returns them.
-fn kill_after(dir: &Dir, input: &str, printed: u64) -> Vec<String> {
-    let mut running = dir.audit_host(&["run"]).start();
+/// Starts a run with this input, and kills it when it has printed so many events and said how many it has accepted.
+fn run_and_kill(round: &mut Watched, input: &[String], printed: u64) {
+    let life = round.begin(input);
+    let mut running = round.dir.audit_host(&["run"]).start();
     let mut stdin = running.stdin.take().expect("standard input is open");
-    std::thread::scope(|scope| {
+    let text = input.join("\n") + "\n";
+    let (shown, said) = std::thread::scope(|scope| {
         // It is killed before it has read all of it.
-        scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
-        let shown = (0..printed).map(|_| running.read_line().strip_suffix('\n').expect("a line").to_owned());
-        let shown = shown.collect();
+        scope.spawn(move || drop(stdin.write_all(text.as_bytes())));
+        let shown: String = (0..printed).map(|_| running.read_line()).collect();
+        running.signal(Signal::USR1);
+        let said = running.wait_for("audit-host: accepted=");
         running.signal(Signal::KILL);
-        assert_eq!(running.end().status, 128 + 9);
-        shown
-    })
+        let ran = running.end();
+        assert_eq!(ran.status, 128 + 9, "{ran:?}");
+        (shown + &ran.stdout, said)
+    });
+    let said = Summary::of(&said).totals;
+    let accepted = said.count("accepted") - said.count("recovered");
+    round.accepted(&input[..usize::try_from(accepted).expect("a count")]);
+    round.killed(life, &shown);
 }
 
 /// A number below `most` that differs from round to round, and is the same each time.
@@ -75,111 +77,43 @@ fn pick(round: u64, most: u64) -> u64 {
 
 #[test]
 fn after_kill_9_the_next_process_delivers_what_a_sink_had_not_taken_in_order_and_once() {
-    let expected = expected();
-    let input = std::fs::read_to_string(real_events()).expect("the real events");
-    for round in 0..rounds() {
-        let dir = Dir::with(&config(HANGING));
-        let printed = 1 + pick(round, 4000);
-        kill_after(&dir, &input, printed);
-        dir.write("audit.toml", config(FILE));
-        let ran = dir.audit_host(&["run"]).run();
-        let delivered = whole_lines(&dir);
-        assert!(delivered.len() as u64 >= printed, "round {round}: {} of {printed}", delivered.len());
-        assert!(
-            delivered == expected[..delivered.len()],
-            "round {round}: not the first events in their order"
-        );
-        let recovered = format!(" lost=0 spooled=0 recovered={}", delivered.len());
-        assert!(ran.summary().ends_with(&recovered), "round {round}: {ran:?}");
-        assert_eq!(ran.status, 0, "round {round}: {ran:?}");
-        assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0, "round {round}");
+    let input = canonical(5000);
+    for number in 0..rounds() {
+        let mut round = round(number, HANGING);
+        run_and_kill(&mut round, &input, 1 + pick(number, 4000));
+        round.dir.write("audit.toml", config(FILE));
+        let ran = round.run(&[]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        round.assert_all_is_settled();
     }
 }
 
 #[test]
 fn after_kill_9_while_events_are_delivered_none_is_missing_and_no_line_is_torn() {
-    let expected = expected();
-    let input = std::fs::read_to_string(real_events()).expect("the real events");
-    for round in 0..rounds() {
-        let dir = Dir::with(&config(FILE));
-        let printed = 1 + pick(round, 4000);
-        kill_after(&dir, &input, printed);
-        // The last line may be torn: the sink moves it aside.
-        let before = out(&dir);
-        let before: Vec<String> = before
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-            .map(|line| line.trim_end().to_owned())
-            .collect();
-        let ran = dir.audit_host(&["run"]).run();
-        assert_eq!(ran.status, 0, "round {round}: {ran:?}");
-        let after = whole_lines(&dir);
-        assert!(after[..before.len()] == before, "round {round}: what was delivered has changed");
-        // What comes again was there before; each comes again once at most.
-        let had: HashSet<&String> = before.iter().collect();
-        let (repeated, new): (Vec<String>, Vec<String>) =
-            after[before.len()..].iter().cloned().partition(|line| had.contains(line));
-        let all: Vec<&String> = before.iter().chain(&new).collect();
-        assert!(all.len() as u64 >= printed, "round {round}: {} of {printed}", all.len());
-        assert!(
-            all.iter().copied().eq(&expected[..all.len()]),
-            "round {round}: not the first in their order"
-        );
-        assert!(
-            is_subsequence(&repeated, &before),
-            "round {round}: what comes again is out of order, or twice"
-        );
-        assert!(ran.summary().contains(" lost=0 spooled=0 "), "round {round}: {ran:?}");
-        let recovered = ran.summary().rsplit("recovered=").next().and_then(|count| count.parse().ok());
-        assert!(recovered >= Some(repeated.len() + new.len()), "round {round}: {ran:?}");
-        assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0, "round {round}");
+    let input = canonical(5000);
+    for number in 0..rounds() {
+        let mut round = round(number, FILE);
+        run_and_kill(&mut round, &input, 1 + pick(number, 4000));
+        let ran = round.run(&[]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        round.assert_all_is_settled();
     }
 }
 
 #[test]
-fn killed_again_and_again_on_one_spool_it_loses_nothing_that_it_had_shown() {
-    const KILLS: u64 = 5;
-    let expected = expected();
-    let input = std::fs::read_to_string(real_events()).expect("the real events");
-    for round in 0..rounds().div_ceil(KILLS) {
-        let dir = Dir::with(&config(HANGING));
-        let mut shown = HashSet::new();
-        for kill in 0..KILLS {
-            let begin = kill as usize * 1000;
-            let lines: String =
-                input.lines().skip(begin).take(1000).map(|line| format!("{line}\n")).collect();
-            let printed = 1 + pick(round * KILLS + kill, 900);
-            // Among them may be what an earlier process had printed, and not flushed.
-            shown.extend(kill_after(&dir, &lines, printed));
+fn killed_again_and_again_on_one_spool_it_loses_nothing() {
+    const KILLS: usize = 5;
+    let input = canonical(5000);
+    for number in 0..rounds().div_ceil(KILLS as u64) {
+        // Where both sinks deliver, what is recovered is given back in part before the next kill.
+        let mut round = round(number, if number % 2 == 0 { HANGING } else { FILE });
+        for (kill, lines) in (0..).zip(input.chunks(input.len() / KILLS)) {
+            run_and_kill(&mut round, lines, 1 + pick(number * KILLS as u64 + kill, 900));
         }
-        dir.write("audit.toml", config(FILE));
-        let ran = dir.audit_host(&["run"]).run();
-        assert_eq!(ran.status, 0, "round {round}: {ran:?}");
-        let delivered = whole_lines(&dir);
-        shown.retain(|line| !delivered.contains(line));
-        assert!(shown.is_empty(), "round {round}: shown and lost: {shown:?}");
-        // Ids are derived from the line and its place in its input, so only the rest can be compared with one input.
-        let rest = |line: &str| line[line.find(r#","timestamp""#).expect("a time")..].to_owned();
-        let delivered: Vec<String> = delivered.iter().map(|line| rest(line)).collect();
-        let expected: Vec<String> = expected.iter().map(|line| rest(line)).collect();
-        assert!(is_subsequence(&delivered, &expected), "round {round}: out of order, twice, or altered");
-        assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0, "round {round}");
+        round.assert();
+        round.dir.write("audit.toml", config(FILE));
+        let ran = round.run(&[]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        round.assert_all_is_settled();
     }
-}
-
-fn out(dir: &Dir) -> String {
-    std::fs::read_to_string(dir.path("out.ndjson")).unwrap_or_default()
-}
-
-/// The lines of the audit file; the last one is whole too.
-fn whole_lines(dir: &Dir) -> Vec<String> {
-    let text = out(dir);
-    assert!(text.is_empty() || text.ends_with('\n'), "a torn line");
-    text.lines().map(str::to_owned).collect()
-}
-
-/// Whether these are some of the others, in their order.
-fn is_subsequence(some: &[String], all: &[String]) -> bool {
-    let mut all = all.iter();
-    some.iter().all(|one| all.any(|other| one == other))
 }

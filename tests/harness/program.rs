@@ -58,16 +58,26 @@ impl Program {
         self
     }
 
+    /// Has it started by another program, which is given its path and arguments at the end of its own arguments and
+    /// replaces itself by it.
+    pub fn started_by(mut self, starter: &[&str]) -> Self {
+        let (program, arguments) = starter.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command.args(arguments).arg(self.command.get_program()).args(self.command.get_args());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("AUDIT_CONFIG");
+        command.current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
+        self.command = command;
+        self
+    }
+
+    /// Has it started by a shell, after these commands.
+    pub fn started_after(self, commands: &str) -> Self {
+        self.started_by(&["sh", "-c", &format!("{commands}; exec \"$@\""), "sh"])
+    }
+
     /// Runs it to its end by a shell, so that `redirections` can close what a parent process cannot.
-    pub fn run_with(mut self, redirections: &str) -> Ran {
-        let mut shell = Command::new("sh");
-        shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirections}")).arg(self.command.get_program());
-        shell.args(self.command.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        shell
-            .env_remove("AUDIT_CONFIG")
-            .current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
-        self.command = shell;
-        self.run()
+    pub fn run_with(self, redirections: &str) -> Ran {
+        self.started_by(&["sh", "-c", &format!("exec \"$@\" {redirections}"), "sh"]).run()
     }
 
     /// Runs it to its end.
@@ -143,8 +153,15 @@ impl Running {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process id"), signal).expect("the process is there");
+        kill_process(self.pid(), signal).expect("the process is there");
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// Never: the system gives no other numbers.
+    pub fn pid(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id")
     }
 
     /// Waits for its end.

@@ -1,5 +1,7 @@
 //! A program that embeds the library, for the tests of process life: `embedder WAY CONFIG COUNT`.
 
+use std::io::Read;
+use std::path::Path;
 use std::process::exit;
 use std::time::Duration;
 
@@ -8,7 +10,8 @@ use audit_host::logger::{
     emit_permission_audit_event, get_audit_logger,
 };
 use audit_host::pipeline::{CloseReport, FlushOutcome, FromCallback, RecordError};
-use audit_plugin_api::{Action, PermissionAuditEvent};
+use audit_plugin_api::{Action, PermissionAuditEvent, Timestamp, Uuid};
+use audit_tests::oracle::{Journal, Outcome};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -16,8 +19,8 @@ fn main() {
     let count: u32 = count.parse().expect("COUNT is a number");
     configure_audit_logger_from_file(config).expect("the configuration is good");
     assert!(audit_logging_enabled());
-    if way == "tell" {
-        return tell(count);
+    if way == "journal" {
+        return keep_journals(Path::new(config), count);
     }
     record("main", count);
     match way.as_str() {
@@ -40,6 +43,9 @@ fn main() {
             fork(count, &|| record("grandchild", count));
         }),
         "fork-silent" => fork(count, &|| {}),
+        "fork-outlives" => {
+            fork_and_wait_for_the_end_of_input();
+        }
         "fork-full" => {
             // The parent's queue is full of events that its slow sink has not taken: none of them is the child's.
             fork(count, &|| {
@@ -77,24 +83,48 @@ fn record(user: &str, count: u32) {
     }
 }
 
-/// Records in two threads, and says of each event that it was accepted, once it was: in a line, which outlives this
-/// process in the pipe.
-fn tell(count: u32) {
+/// Records in two threads, each with a journal in the folder `journal-PID` beside the configuration; says `+` when an
+/// event was accepted.
+fn keep_journals(config: &Path, count: u32) {
     let pid = std::process::id();
+    let folder = config.with_file_name(format!("journal-{pid}"));
     std::thread::scope(|scope| {
-        for thread in ["a", "b"] {
+        for (thread, name) in ["a", "b"].into_iter().enumerate() {
+            let producer = format!("{pid}-{name}");
+            let mut journal = Journal::create(&folder, &producer).expect("a journal");
             scope.spawn(move || {
-                let user = format!("{pid}-{thread}");
                 for number in 0..count {
+                    let id = Uuid::from_u64_pair(
+                        u64::from(pid) << 16 | 0x7000,
+                        2 << 62 | (thread as u64) << 32 | u64::from(number),
+                    );
+                    // Some on the disk first, where the configuration says so of what is denied.
                     let event = PermissionAuditEvent::new(Action::Read, number % 2 == 0)
-                        .user_id(&user)
+                        .event_id(id)
+                        .timestamp(Timestamp::now())
+                        .user_id(&producer)
                         .attribute(number.to_string());
+                    let line = event.to_json();
+                    journal.issue(&line).expect("written");
                     emit_permission_audit_event(&event).expect("the event is accepted");
-                    println!("{user} {number}");
+                    journal.note(&line, Outcome::Accepted).expect("written");
+                    println!("+");
                 }
             });
         }
     });
+}
+
+/// Forks, says so, and does nothing in either process until its standard input ends.
+fn fork_and_wait_for_the_end_of_input() {
+    // SAFETY: the child only reads and exits.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
+    if pid > 0 {
+        println!("forked");
+    }
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    exit(0);
 }
 
 /// Runs `child` in a forked child, waits for it, and goes on as the parent.

@@ -1,15 +1,13 @@
-//! `kill -9` of an application, and exactly what it had been told is accepted.
+//! `kill -9` of an application, and exactly what `record` had accepted.
 //!
-//! The application says of each event that it was accepted, once `record` has returned; what it had said stays readable
-//! in the pipe when it is dead. So each round knows every accepted event, and of each thread one at most that is in doubt.
+//! The application keeps a journal of each of its threads (`audit_tests::oracle`): so each round knows every accepted event,
+//! and of each thread one at most that is in doubt.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use audit_tests::Dir;
-
-use crate::process::lines_by_user;
+use audit_tests::oracle::{Left, Life, Oracle, Repeats, Summary};
 
 const ROUNDS: u64 = 12;
 const KILLS: u64 = 3;
@@ -32,52 +30,40 @@ fn pick(number: u64, most: u64) -> usize {
 
 fn start(dir: &Dir) -> Child {
     Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
-        .args(["tell", dir.path("audit.toml").to_str().expect("a path of ours"), "1000000"])
+        .args(["journal", dir.path("audit.toml").to_str().expect("a path of ours"), "1000000"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the embedder starts")
 }
 
-/// Kills it when it has said so much; notes how many events of each of its threads it has said are accepted.
-fn kill_after(mut child: Child, said: usize, accepted: &mut BTreeMap<String, u32>) {
+/// Kills it when it has said so often that an event was accepted, and takes its journals in.
+fn kill_after(mut child: Child, said: usize, dir: &Dir, oracle: &mut Oracle) -> Life {
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    // A line is one write into a pipe, which is there as a whole or not at all.
-    let mut note = |line: std::io::Result<String>| {
-        let line = line.expect("text");
-        let (user, number) = line.split_once(' ').expect("a user and a number");
-        accepted.insert(user.to_owned(), number.parse::<u32>().expect("a number") + 1);
-    };
-    lines.by_ref().take(said).for_each(&mut note);
+    assert_eq!(lines.by_ref().take(said).filter_map(Result::ok).count(), said, "it ended by itself");
     child.kill().expect("it is there");
-    lines.for_each(&mut note);
     child.wait().expect("it is dead");
+    let life = oracle.begin();
+    oracle.read_journals(life, &dir.path(format!("journal-{}", child.id())));
+    assert!(oracle.accepted() >= said);
+    life
 }
 
-/// Delivers what is in the spool, and compares it with what was accepted: all of it, in the order of each thread, once;
-/// and of each thread one event more at most, which was being recorded.
-fn deliver_and_compare(dir: &Dir, accepted: &BTreeMap<String, u32>, round: u64) {
+/// Delivers what is in the spool, which is then all that was accepted, and leaves nothing.
+fn deliver(dir: &Dir, mut oracle: Oracle, what: &str) {
+    let accepted = oracle.accepted() as u64;
+    oracle.left(Left::read(dir));
+    oracle.assert(&format!("{what}, in the spool"));
     dir.write("audit.toml", FILE);
     let ran = dir.audit_host(&["run"]).run();
-    assert_eq!(ran.status, 0, "round {round}: {ran:?}");
-    let delivered = lines_by_user(&[dir.path("out.ndjson")]);
-    let mut events = 0;
-    for (user, numbers) in &delivered {
-        let said = accepted.get(user).copied().unwrap_or(0);
-        let count = numbers.len() as u32;
-        assert!(numbers.iter().copied().eq(0..count), "round {round}, {user}: not in order, or not once");
-        assert!((said..=said + 1).contains(&count), "round {round}, {user}: {count} of {said}");
-        events += count;
-    }
-    for (user, said) in accepted {
-        assert!(delivered.contains_key(user), "round {round}, {user}: none of {said}");
-    }
-    let counts = format!("accepted={events} delivered={events} ");
-    let summary = ran.summary();
-    assert!(
-        summary.contains(&counts) && summary.ends_with(&format!(" lost=0 spooled=0 recovered={events}")),
-        "{summary}"
-    );
-    assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0, "round {round}");
+    assert_eq!(ran.status, 0, "{what}: {ran:?}");
+    let life = oracle.begin();
+    oracle.wrote(life, "out", &dir.read("out.ndjson"));
+    let summary = Summary::of(ran.summary());
+    assert!(summary.totals.count("recovered") >= accepted && summary.totals.count("lost") == 0, "{ran:?}");
+    oracle.ended(life, summary);
+    oracle.left(Left::default());
+    oracle.assert(what);
+    assert_eq!(std::fs::read_dir(dir.path("spool")).expect("the spool").count(), 0, "{what}");
 }
 
 #[test]
@@ -85,11 +71,11 @@ fn what_record_has_accepted_outlives_one_kill_after_the_other_on_the_same_spool(
     for (round, durability) in (0..ROUNDS).zip(["process", "disk"].into_iter().cycle()) {
         let dir = Dir::new();
         dir.write("audit.toml", hanging(&format!("durability = \"{durability}\"\n")));
-        let mut accepted = BTreeMap::new();
+        let mut oracle = Oracle::new(&["out"], Repeats::Never);
         for kill in 0..KILLS {
-            kill_after(start(&dir), 1 + pick(round * KILLS + kill, 3000), &mut accepted);
+            kill_after(start(&dir), 1 + pick(round * KILLS + kill, 3000), &dir, &mut oracle);
         }
-        deliver_and_compare(&dir, &accepted, round);
+        deliver(&dir, oracle, &format!("round {round}"));
     }
 }
 
@@ -98,13 +84,13 @@ fn processes_that_share_a_spool_folder_keep_apart_while_they_live_and_leave_all_
     for round in 0..ROUNDS {
         let dir = Dir::new();
         dir.write("audit.toml", hanging("disk_for = [\"denied\"]\n"));
-        let mut accepted = BTreeMap::new();
+        let mut oracle = Oracle::new(&["out"], Repeats::Never);
         let (one, other) = (start(&dir), start(&dir));
-        kill_after(one, 1 + pick(round, 500), &mut accepted);
+        kill_after(one, 1 + pick(round, 500), &dir, &mut oracle);
         // It finds a folder whose owner is gone, and one whose owner lives.
         let third = start(&dir);
-        kill_after(third, 1 + pick(round + 100, 500), &mut accepted);
-        kill_after(other, 1 + pick(round + 200, 500), &mut accepted);
-        deliver_and_compare(&dir, &accepted, round);
+        kill_after(third, 1 + pick(round + 100, 500), &dir, &mut oracle);
+        kill_after(other, 1 + pick(round + 200, 500), &dir, &mut oracle);
+        deliver(&dir, oracle, &format!("round {round}"));
     }
 }

@@ -1,8 +1,9 @@
 //! Life of a process that embeds the library: exit, threads that end, forks.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use audit_tests::Dir;
 
@@ -110,6 +111,34 @@ fn a_forked_child_has_a_spool_of_its_own_and_leaves_its_parents_alone() {
 }
 
 #[test]
+fn what_a_killed_parent_left_is_taken_over_though_its_child_lives() {
+    let dir = Dir::new();
+    let spool = "[buffer]\nspool_dir = \"spool\"\n";
+    let hanging = "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }";
+    dir.write("audit.toml", format!("[[audit_logger]]\nname = \"out\"\n{hanging}\n{spool}"));
+    let mut parent = Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
+        .args(["fork-outlives", dir.path("audit.toml").to_str().expect("a path of ours"), "500"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the embedder starts");
+    // The child lives until this is dropped.
+    let input = parent.stdin.take();
+    let mut said = String::new();
+    BufReader::new(parent.stdout.take().expect("piped")).read_line(&mut said).expect("text");
+    assert_eq!(said, "forked\n");
+    parent.kill().expect("it is there");
+    parent.wait().expect("it is dead");
+
+    let file = "class = \"file.FileAuditLogger\"\noptions = { path = \"audit.ndjson\" }";
+    dir.write("audit.toml", format!("[[audit_logger]]\nname = \"out\"\n{file}\n{spool}"));
+    let ran = dir.audit_host(&["run"]).run();
+    assert!(ran.summary().ends_with(" lost=0 spooled=0 recovered=500"), "{ran:?}");
+    assert_eq!(lines_by_user(&[dir.path("audit.ndjson")]), BTreeMap::from([("main".into(), all(500))]));
+    drop(input);
+}
+
+#[test]
 fn a_forked_child_that_records_nothing_exits_at_once() {
     let (output, users) = embed("fork-silent", FILE, 500);
     assert!(output.status.success(), "{output:?}");
@@ -129,8 +158,11 @@ fn a_child_forked_with_a_full_queue_delivers_only_its_own() {
         [buffer]
         capacity_bytes = 1048576
     "#;
-    let (output, users) = embed("fork-full", slow, 5000);
-    assert!(output.status.success(), "{output:?}");
-    let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(5000)));
-    assert_eq!(users, BTreeMap::from(expected));
+    // In memory, and in a spool of its own.
+    for spool in ["", "spool_dir = \"spool\"\nspool_max_bytes = 2097152\nmax_event_bytes = 4096"] {
+        let (output, users) = embed("fork-full", &format!("{slow}{spool}"), 5000);
+        assert!(output.status.success(), "{output:?}");
+        let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(5000)));
+        assert_eq!(users, BTreeMap::from(expected), "{spool}");
+    }
 }

@@ -10,6 +10,7 @@ mod check;
 mod contest;
 mod drive;
 mod events;
+mod machine;
 mod outcome;
 mod pace;
 mod picture;

@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::process::Command;
-use std::thread::available_parallelism;
 
 use audit_plugin_api::Timestamp;
 
-use crate::{Places, sizes};
+use crate::{Places, machine, sizes};
 
 /// One page below `docs/bench`.
 pub struct Report {
@@ -83,28 +81,24 @@ impl Table {
 }
 
 impl Report {
-    /// A page, with the machine and its load written at the head.
+    /// A page, with the date and the machine at the head.
     pub fn new(name: &'static str, title: &str) -> Self {
         let now = Timestamp::now().to_string();
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let processor =
-            cpuinfo.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("?").to_owned();
-        let cores = available_parallelism().map_or(0, usize::from);
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let load = load.split(' ').next().unwrap_or("?").to_owned();
-        let busy = load.parse::<f64>().is_ok_and(|load| load > 0.5);
-        let busy = if busy { "**a busy machine: others ran beside it**" } else { "a quiet machine" };
-        let text = format!(
-            "# {title}\n\nMade by `bench/run {name}` on {} {}, commit {}: {cores} cores of {processor}, load {load} at the \
-             start ({busy}). {} rounds of {} times the usual size. Events are written to `{}`; what must be durable, to a disk.\n\n",
-            &now[..10],
-            &now[11..16],
-            commit(),
-            sizes::rounds(),
-            sizes::scale(),
-            Places::new().output().display(),
-        );
+        let (date, time) = (&now[..10], &now[11..16]);
+        let text =
+            format!("# {title}\n\nMade by `bench/run {name}` on {date} {time}, {}.\n\n", machine::describe());
         Self { name, text, goals: Vec::new() }
+    }
+
+    /// Says how much is measured, and where to.
+    pub fn say_rounds(&mut self, rounds: usize) {
+        let (scale, places) = (sizes::scale(), Places::new());
+        let (output, disk) = (places.output(), places.disk());
+        self.say(&format!(
+            "Rounds: {rounds}, of {scale} times the usual size. Events are written to `{}`; what must be durable, to `{}`.",
+            output.display(),
+            disk.strip_prefix(places.file("")).unwrap_or(&disk).display()
+        ));
     }
 
     /// Adds a paragraph.
@@ -157,12 +151,6 @@ impl Report {
         fs::create_dir_all(&docs)?;
         fs::write(docs.join(format!("{}.md", self.name)), text)
     }
-}
-
-fn commit() -> String {
-    let repository = Places::new().file("");
-    let said = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(repository).output();
-    said.map_or_else(|_| "unknown".into(), |said| String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
 /// A duration for a table.

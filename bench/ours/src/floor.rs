@@ -19,7 +19,9 @@ pub fn run() -> io::Result<()> {
          does between the caller and the file, without its queue; *hop* is a number through a bounded channel to a thread that \
          throws it away. Medians; *noise* is half of the span of the rounds.",
     );
-    let contest = Contest::run(&entrants(), sizes::rounds());
+    let rounds = sizes::rounds();
+    report.say_rounds(rounds);
+    let contest = Contest::run(&entrants(), rounds);
     let mut table = Table::new(["what", "ns an event", "events/s", "noise", "written"]);
     for standing in &contest.standings {
         table.row(match &standing.failure {

@@ -48,6 +48,7 @@ pub fn run() -> io::Result<()> {
          with one producer.",
     );
     let rounds = sizes::rounds();
+    report.say_rounds(rounds);
     let libraries = Contest::run(&libraries(), rounds);
     report.table("Libraries", &library_table(&libraries));
     let commands = Contest::run(&commands(), rounds);

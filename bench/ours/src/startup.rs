@@ -27,7 +27,7 @@ pub fn run() -> io::Result<()> {
          process. Medians; *noise* is half of the span of the rounds.",
     );
     let rounds = 4 * sizes::rounds();
-    report.say(&format!("{rounds} runs of each, in turn."));
+    report.say_rounds(rounds);
     let starts = Contest::run(
         &STARTS
             .map(|(name, probe)| Entrant::own(name, Case::of("start").with("probe", probe)).without_file()),

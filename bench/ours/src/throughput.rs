@@ -25,7 +25,9 @@ pub fn run() -> io::Result<()> {
     );
     let sections = [("Sinks", sinks()), ("Batch sizes", batches()), ("Durability", durability())];
     let all: Vec<Entrant> = sections.iter().flat_map(|(_, entrants)| entrants.clone()).collect();
-    let contest = Contest::run(&all, sizes::rounds());
+    let rounds = sizes::rounds();
+    report.say_rounds(rounds);
+    let contest = Contest::run(&all, rounds);
     for (heading, entrants) in &sections {
         report.table(heading, &table(entrants.iter().map(|entrant| contest.of(&entrant.name))));
     }

@@ -30,6 +30,10 @@ event_id.
 Exit status: 0 all were delivered; 1 some were not; 2 an id is unknown, or the configuration, a plugin or a sink cannot be \
 used, and nothing was sent.";
 
+const AFTER_STATUS: &str = "\
+Exit status: 0 all of it could be read, be it damaged or not; 2 something could not, and is not in what is said, or the \
+configuration cannot be used.";
+
 const AFTER_VERIFY: &str = "\
 What a living process is writing meanwhile may look unfinished at its end, which is no damage.
 
@@ -178,6 +182,7 @@ pub struct Replay {
 #[derive(Debug, Subcommand)]
 pub enum Spool {
     /// See what waits for each sink, how old it is, what is damaged, and which processes are alive
+    #[command(after_long_help = AFTER_STATUS)]
     Status(Answer),
     /// Read everything, check every checksum, and list what is damaged; nothing is changed
     #[command(after_long_help = AFTER_VERIFY)]

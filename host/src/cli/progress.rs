@@ -1,4 +1,4 @@
-//! Progress of a run, on a terminal.
+//! Progress on a terminal: of a run, and of reading a spool.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use super::input::Input;
 
 const BYTES: &str = "{wide_bar} {bytes}/{total_bytes} {msg} {elapsed_precise}";
 const STREAM: &str = "{spinner} {bytes} {msg} {elapsed_precise}";
+const READING: &str = "{wide_bar} {bytes}/{total_bytes} {elapsed_precise}";
 const EVENTS: &str = "{wide_bar} {human_pos}/{human_len} events, {msg} {elapsed_precise}";
 
 /// How far a run is: shown where standard error is a terminal.
@@ -90,6 +91,30 @@ impl Progress {
                 self.bar.set_position(settled);
             }
         }
+    }
+}
+
+/// How much of something is read: shown where standard error is a terminal, and drawn five times a second at most.
+#[derive(Debug)]
+pub struct Reading(ProgressBar);
+
+impl Reading {
+    /// Nothing is read yet of so many bytes.
+    pub fn start(bytes: u64, console: &Console) -> Self {
+        let is_json = console.format() == LogFormat::Json;
+        let visibility = if is_json { Visibility::Hidden } else { Visibility::Shown };
+        Self(bar(Some(bytes), READING, visibility, console))
+    }
+
+    /// So many bytes more are read. What is read twice counts twice, and all of it is all there is.
+    pub fn note(&self, bytes: u64) {
+        let len = self.0.length().unwrap_or(u64::MAX);
+        self.0.set_position(self.0.position().saturating_add(bytes).min(len));
+    }
+
+    /// Takes it away.
+    pub fn end(self, console: &Console) {
+        console.end_progress();
     }
 }
 

@@ -29,7 +29,7 @@ impl DiskFor {
     }
 
     /// Its words in `audit.toml`, each as a set of its own.
-    pub(super) fn words() -> impl Iterator<Item = (&'static str, Self)> {
+    pub(crate) fn words() -> impl Iterator<Item = (&'static str, Self)> {
         let decisions = [("denied", DENIED), ("granted", GRANTED), ("bypassed", BYPASSED)];
         let actions = Action::ALL.map(|action| (action.as_str(), 1 << action.code()));
         decisions.into_iter().chain(actions).map(|(word, bits)| (word, Self { bits }))

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Secrets;
+use super::{Secrets, printable};
 
 /// A place in a file, as editors count: lines and columns (in characters) from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +50,18 @@ impl Document {
         let line_end = start + self.text[start..line_end].trim_end_matches('\r').len();
         let end = self.text.floor_char_boundary(span.end).clamp(start, line_end);
         // Piece by piece, so that the mark stays where it belongs.
-        let mut line = self.secrets.mask(&self.text[line_start..start]).into_owned();
+        let mut line = self.shown(line_start..start);
         let marked_start = line.len();
-        line.push_str(&self.secrets.mask(&self.text[start..end]));
+        line.push_str(&self.shown(start..end));
         let marked = marked_start..line.len();
-        line.push_str(&self.secrets.mask(&self.text[end..line_end]));
+        line.push_str(&self.shown(end..line_end));
         Excerpt { line, marked }
+    }
+
+    /// A part of the text as it may be shown; tabs stay, since an excerpt has room for them.
+    fn shown(&self, part: Range<usize>) -> String {
+        let masked = self.secrets.mask(&self.text[part]);
+        masked.split('\t').map(printable).collect::<Vec<_>>().join("\t")
     }
 }
 
@@ -89,6 +95,15 @@ mod tests {
         let document = document("a =", &[]);
         assert_eq!(document.excerpt(&(3..3)), Excerpt { line: "a =".into(), marked: 3..3 });
         assert_eq!(document.excerpt(&(90..99)), Excerpt { line: "a =".into(), marked: 3..3 });
+    }
+
+    #[test]
+    fn control_characters_in_an_excerpt_are_escaped_and_the_mark_follows() {
+        let document = document("a = [\"\u{9b}2J\u{202e}\",\t5]", &[]);
+        let at = document.text.find('5').unwrap();
+        let excerpt = document.excerpt(&(at..at + 1));
+        assert_eq!(excerpt.line, "a = [\"\\u{9b}2J\\u{202e}\",\t5]");
+        assert_eq!(&excerpt.line[excerpt.marked], "5");
     }
 
     #[test]

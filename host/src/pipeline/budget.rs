@@ -56,6 +56,11 @@ impl Budget {
         self.capacity
     }
 
+    /// Bytes that are not in use.
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(self.used())
+    }
+
     /// Bytes in use.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
@@ -71,13 +76,21 @@ impl Budget {
         let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|sum| *sum <= self.capacity)
         });
-        match taken {
-            Ok(before) if before < self.capacity / 2 && before + bytes >= self.capacity / 2 => {
-                Taken::HalfFull
-            }
-            Ok(_) => Taken::Yes,
-            Err(_) => Taken::No,
-        }
+        taken.map_or(Taken::No, |before| self.taken_after(before, bytes))
+    }
+
+    fn taken_after(&self, before: usize, bytes: usize) -> Taken {
+        let half = self.capacity / 2;
+        if before < half && before + bytes >= half { Taken::HalfFull } else { Taken::Yes }
+    }
+
+    /// Takes `most` bytes, or what is left if that is at least `least`; says how many, if so.
+    pub fn take_what_is_left(&self, least: usize, most: usize) -> Option<(usize, Taken)> {
+        let left = |used: usize| self.capacity.saturating_sub(used).min(most.max(least));
+        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| {
+            Some(left(used)).filter(|left| *left >= least).map(|left| used + left)
+        });
+        taken.ok().map(|before| (left(before), self.taken_after(before, left(before))))
     }
 
     /// Takes bytes, also if they do not fit.

@@ -1,8 +1,4 @@
-//! Where events go that are given up: one JSON line each, with the reason, readable and replayable.
-//!
-//! ```text
-//! {"schema":1,"id":…,"event":{…canonical…},"sink":…,"class":…,"reason":…,"attempts":n,"first_failed":…,"dead_lettered":…}
-//! ```
+//! Where events go that are given up: one JSON line each ([`Letter`]), with the reason, readable and replayable.
 //!
 //! The file has mode 0600 and is synced after each group. A write that fails is cut back, so that no line is torn by
 //! this process; a tail that was torn before is ended with a newline, and so remains one unreadable line.
@@ -16,9 +12,9 @@ use std::time::Duration;
 
 use audit_plugin_api::Timestamp;
 use rustix::fs::FlockOperation;
-use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub use super::letter::{Entry, Letter, Mark};
 use super::piece::Piece;
 
 /// Bytes that are written and synced at once, about.
@@ -31,19 +27,6 @@ pub struct DeadLetters {
     path: PathBuf,
     /// Serialises the writers of this process; the file's lock those of others.
     writer: Mutex<()>,
-}
-
-#[derive(Serialize)]
-struct Letter<'a> {
-    schema: u32,
-    id: String,
-    event: &'a RawValue,
-    sink: &'a str,
-    class: &'a str,
-    reason: &'a str,
-    attempts: u32,
-    first_failed: String,
-    dead_lettered: String,
 }
 
 impl DeadLetters {
@@ -99,17 +82,15 @@ fn write_letter(sink: &str, class: &str, piece: &Piece, event: &[u8], text: &mut
     let letter = Letter {
         schema: 1,
         id: uuid::Uuid::now_v7().to_string(),
-        event: serde_json::from_str(event)?,
-        sink,
-        class,
-        reason: &piece.reason,
-        attempts: piece.attempts,
+        event: RawValue::from_string(event.to_owned())?,
+        sink: sink.to_owned(),
+        class: class.to_owned(),
+        reason: piece.reason.clone(),
+        attempts: piece.attempts.into(),
         first_failed: piece.first_failed.map_or_else(|| now.clone(), |at| at.to_string()),
         dead_lettered: now,
     };
-    serde_json::to_writer(&mut *text, &letter)?;
-    text.push(b'\n');
-    Ok(())
+    Ok(letter.write(text)?)
 }
 
 /// Appends whole lines to a file of mode 0600 and syncs it; on an error the file is as long as before.

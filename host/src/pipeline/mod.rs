@@ -18,6 +18,7 @@ mod delivery;
 mod error;
 mod fanout;
 mod flush_requests;
+mod letter;
 mod offering;
 mod piece;
 mod pool;

@@ -1,15 +1,18 @@
 //! Buffers that are used again, touched beforehand.
 //!
 //! The first touch of a page inside `record` costs more than everything else there, and a fresh 256 KiB buffer for each
-//! run would be mapped anew by the allocator each time. What lies here is bounded, beside the budget.
+//! run would be mapped anew by the allocator each time. What lies here and what is in use are together within
+//! `capacity_bytes`, and a few MiB.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 use audit_plugin_api::RawEvent;
+use memmap2::{MmapMut, MmapOptions};
 
 const CHUNK_BYTES: usize = 64 << 10;
 const RUN_BYTES: usize = 256 << 10;
-const SPARE_CHUNKS: usize = 128;
+const SPARE_CHUNKS: usize = 32;
 const READY_CHUNKS: usize = 8;
 const SPARE_RUNS: usize = 8;
 
@@ -18,8 +21,18 @@ const SPARE_RUNS: usize = 8;
 pub struct Pool {
     chunk_bytes: usize,
     run_bytes: usize,
-    chunks: Mutex<Vec<Vec<u8>>>,
+    chunks: Mutex<Vec<Buffer>>,
     runs: Mutex<Vec<(Vec<u8>, Vec<RawEvent>)>>,
+}
+
+/// Memory for a chunk.
+#[derive(Debug)]
+pub enum Buffer {
+    /// Pages from the system, which it gets back. An allocator keeps a share for each thread, and chunks that one thread
+    /// takes and another frees would make all of them grow.
+    Pages(MmapMut),
+    /// Memory from the allocator: where it is little.
+    Heap(Vec<u8>),
 }
 
 impl Pool {
@@ -41,16 +54,16 @@ impl Pool {
     }
 
     /// A buffer of the size of a chunk, filled with anything.
-    pub fn chunk(&self) -> Vec<u8> {
+    pub fn chunk(&self) -> Buffer {
         let spare = self.chunks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| touched(self.chunk_bytes))
+        spare.unwrap_or_else(|| Buffer::touched(self.chunk_bytes))
     }
 
-    /// Takes a chunk's buffer back.
-    pub fn put_chunk(&self, buffer: Vec<u8>) {
+    /// Takes a chunk's buffer back. It is kept as long as all that is kept fits into these bytes, or is little.
+    pub fn put_chunk(&self, buffer: Buffer, room: usize) {
         if buffer.len() == self.chunk_bytes {
             let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-            if chunks.len() < SPARE_CHUNKS {
+            if chunks.len() < SPARE_CHUNKS.max(room / self.chunk_bytes) {
                 chunks.push(buffer);
             }
         }
@@ -62,7 +75,7 @@ impl Pool {
             if self.chunks.lock().unwrap_or_else(PoisonError::into_inner).len() >= READY_CHUNKS {
                 return;
             }
-            self.put_chunk(touched(self.chunk_bytes));
+            self.put_chunk(Buffer::touched(self.chunk_bytes), 0);
         }
     }
 
@@ -92,7 +105,39 @@ impl Pool {
     }
 }
 
-/// A buffer whose pages have been touched.
-fn touched(bytes: usize) -> Vec<u8> {
-    vec![1; bytes]
+impl Buffer {
+    /// A buffer of so many bytes.
+    pub fn new(bytes: usize) -> Self {
+        Self::Heap(vec![0; bytes])
+    }
+
+    /// A buffer whose pages are there.
+    fn touched(bytes: usize) -> Self {
+        match MmapOptions::new().len(bytes).populate().map_anon() {
+            Ok(pages) => Self::Pages(pages),
+            Err(_) => Self::Heap(vec![1; bytes]),
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Pages(pages) => pages,
+            Self::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Pages(pages) => pages,
+            Self::Heap(bytes) => bytes,
+        }
+    }
 }

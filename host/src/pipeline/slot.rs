@@ -11,6 +11,7 @@ use std::time::Instant;
 use audit_plugin_api::{RawEvent, Timestamp};
 
 use super::budget::Charge;
+use super::pool::Buffer;
 use super::record::{Record, charge};
 use super::spooled::Stretch;
 use crate::event::IdGenerator;
@@ -223,14 +224,14 @@ pub struct Chunk {
 
 enum Place {
     /// For events of together this charge; their frames take the first `used` bytes.
-    Memory { bytes: Vec<u8>, used: usize, lease: Charge },
+    Memory { bytes: Buffer, used: usize, lease: Charge },
     /// Up to `taken` it was carried away.
     Spool { writer: spool::ChunkWriter, taken: u32 },
 }
 
 impl Chunk {
     /// An empty chunk in all of this buffer, for events of together this charge.
-    pub fn new(bytes: Vec<u8>, lease: Charge) -> Self {
+    pub fn new(bytes: Buffer, lease: Charge) -> Self {
         Self::at(Place::Memory { bytes, used: 0, lease })
     }
 
@@ -289,7 +290,7 @@ pub struct Portion {
 /// Where frames are.
 pub enum Frames {
     /// The first `used` of these bytes, with what they took from the budget.
-    Memory { bytes: Vec<u8>, used: usize, lease: Charge },
+    Memory { bytes: Buffer, used: usize, lease: Charge },
     /// In the spool.
     Spool(Stretch),
 }

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::disk::{Disk, Lock, Locked};
+use super::disk::{Access, Disk, DiskFile, Lock, Locked};
+use super::open_files::OpenFiles;
 
 /// The name of the file in it that its owner has locked.
 pub const LOCK_NAME: &str = "lock";
 /// What a folder's name begins with until its owner has locked it.
 const UNFINISHED: &str = ".new-";
+/// How often a folder is made, at most, until nobody has taken it away.
+const ATTEMPTS: u32 = 10;
 
 /// A process's folder in `spool_dir`; its owner has it locked.
 pub struct Folder {
@@ -18,11 +21,24 @@ pub struct Folder {
     path: PathBuf,
     lock: Mutex<Option<Lock>>,
     segments: AtomicUsize,
+    open_files: OpenFiles,
 }
 
 impl Folder {
     /// Makes a folder of this process's own.
     pub fn create(disk: &Arc<dyn Disk>, spool_dir: &Path) -> io::Result<Arc<Self>> {
+        // Another process that starts may take one that is not locked yet for one that was left.
+        for _ in 1..ATTEMPTS {
+            match Self::try_create(disk, spool_dir) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock) => {
+                }
+                made => return made,
+            }
+        }
+        Self::try_create(disk, spool_dir)
+    }
+
+    fn try_create(disk: &Arc<dyn Disk>, spool_dir: &Path) -> io::Result<Arc<Self>> {
         let name = uuid::Uuid::now_v7().to_string();
         // Others may find it only once it is locked.
         let unfinished = spool_dir.join(format!("{UNFINISHED}{name}"));
@@ -58,7 +74,13 @@ impl Folder {
 
     fn locked(disk: &Arc<dyn Disk>, path: PathBuf, lock: Lock) -> Arc<Self> {
         let lock = Mutex::new(Some(lock));
-        Arc::new(Self { disk: disk.clone(), path, lock, segments: AtomicUsize::new(0) })
+        Arc::new(Self {
+            disk: disk.clone(),
+            path,
+            lock,
+            segments: AtomicUsize::new(0),
+            open_files: OpenFiles::default(),
+        })
     }
 
     /// Where it is.
@@ -69,6 +91,16 @@ impl Folder {
     /// The disk it is on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
+    }
+
+    /// Opens a file in it; it stays open for a while.
+    pub fn open(&self, name: &str, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+        self.open_files.get(name, access, || self.disk.open(&self.path.join(name), access))
+    }
+
+    /// Closes a file that was opened here.
+    pub fn close(&self, name: &str) {
+        self.open_files.close(name);
     }
 
     /// Counts a segment in it.
@@ -118,8 +150,11 @@ pub fn remove_unfinished(disk: &Arc<dyn Disk>, spool_dir: &Path) -> io::Result<(
     for name in disk.list(spool_dir)?.iter().filter(|name| name.starts_with(UNFINISHED)) {
         let path = spool_dir.join(name);
         let lock = path.join(LOCK_NAME);
-        // One without a lock is just being made, or of no use: it is empty, and costs nothing.
-        if disk.list(&path).is_ok_and(|names| names.iter().any(|name| name == LOCK_NAME))
+        let Ok(names) = disk.list(&path) else { continue };
+        if names.is_empty() {
+            // If it is just being made, its owner makes another one.
+            let _ = disk.remove_folder(&path);
+        } else if names.iter().any(|name| name == LOCK_NAME)
             && let Ok(Locked::Held(held)) = disk.lock(&lock, "")
         {
             let _ = disk.remove(&lock).and_then(|()| disk.remove_folder(&path));

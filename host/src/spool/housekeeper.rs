@@ -92,13 +92,10 @@ pub enum Reuse {
 /// Gives back the space of a finished segment. Whether that succeeded.
 pub fn give_back(segment: &Arc<Segment>, stock: &Stock, leasing: &Leasing, reuse: Reuse) -> bool {
     leasing.forget(segment);
-    let open = segment.detach();
-    let is_reused = match open {
-        Some((file, mapping)) if reuse == Reuse::Yes && !segment.is_retired() => {
-            stock.recycle(&segment.path(), file, mapping)
-        }
-        _ => false,
-    };
+    let mapped = segment.detach();
+    segment.folder.close(&segment.name);
+    let is_fit = reuse == Reuse::Yes && leasing.owns(&segment.folder) && !segment.is_retired();
+    let is_reused = is_fit && stock.recycle(&segment.path(), mapped);
     if !is_reused && let Err(error) = segment.folder.disk().remove(&segment.path()) {
         // A segment that could not be recycled may have got its new name, and was deleted with it.
         if error.kind() != std::io::ErrorKind::NotFound {

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::read_folder::{Counting, read_segments};
+use super::disk::Disk;
+use super::format::segment_number;
+use super::read_folder::{Counting, SegmentContents, read_segments};
 use super::real_disk::RealDisk;
 use super::scan::{Damage, Scanned};
 use super::scan_chunk::ScannedChunk;
@@ -36,33 +38,95 @@ pub struct SinkContents {
     pub oldest: Option<i64>,
 }
 
-/// Something that does not validate.
-#[derive(Debug)]
+/// Something that does not validate, or cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderDamage {
     /// The file.
     pub path: PathBuf,
-    /// How many events are lost by it, at least.
-    pub lost: u64,
+    /// How many events are lost by it, at least; `None` where the file cannot be read.
+    pub lost: Option<u64>,
     /// What is wrong.
     pub reason: String,
 }
 
-/// Reads a process's folder, and checks every checksum.
+/// Whether somebody writes to a folder while it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderUse {
+    /// Nobody does: its process is gone.
+    Left,
+    /// Its process may be alive.
+    InUse,
+}
+
+/// How often a folder in use is read, at most.
+const MOST_READS: usize = 8;
+
+/// Reads a process's folder, and checks every checksum. A segment that cannot be read counts as damaged, and the others
+/// are read. What is in use may look damaged while it is written: it is read until the same damage is found twice
+/// running, and only that counts. `on_read` gets the bytes of each file that was read.
 ///
 /// # Errors
-/// When the folder or a segment cannot be read, or was written by a later version.
-pub fn inspect_folder(folder: &Path) -> io::Result<FolderContents> {
+/// When the folder cannot be read.
+pub fn inspect_folder(
+    folder: &Path,
+    in_use: FolderUse,
+    on_read: &mut dyn FnMut(u64),
+) -> io::Result<FolderContents> {
+    inspect(&RealDisk, folder, in_use, on_read)
+}
+
+/// Bytes of the segments in a folder, as their files say; what cannot be read has none.
+pub fn segment_bytes(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let segments = files.filter(|file| file.file_name().to_str().and_then(segment_number).is_some());
+    segments.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+pub(super) fn inspect(
+    disk: &dyn Disk,
+    folder: &Path,
+    in_use: FolderUse,
+    on_read: &mut dyn FnMut(u64),
+) -> io::Result<FolderContents> {
+    let mut contents = read(disk, folder, on_read)?;
+    if in_use == FolderUse::Left {
+        return Ok(contents);
+    }
+    let mut before = contents.damage.clone();
+    for _ in 1..MOST_READS {
+        if before.is_empty() {
+            break;
+        }
+        contents = read(disk, folder, on_read)?;
+        let found = contents.damage.clone();
+        contents.damage.retain(|damage| before.contains(damage));
+        if contents.damage.len() == found.len() {
+            break;
+        }
+        before = found;
+    }
+    Ok(contents)
+}
+
+fn read(disk: &dyn Disk, folder: &Path, on_read: &mut dyn FnMut(u64)) -> io::Result<FolderContents> {
     let mut contents = FolderContents::default();
-    let segments = read_segments(&RealDisk, folder, |_, _| false)?;
+    let segments = read_segments(disk, folder, |_, _| false, on_read)?;
     let counting = Counting::among(&segments);
     for (index, segment) in segments.into_iter().enumerate() {
         contents.segments += 1;
         contents.bytes += segment.bytes;
-        let Some(Scanned { sinks, chunks, damage, .. }) = segment.scanned else { continue };
         let path = folder.join(&segment.name);
-        contents.note_damage(&path, damage);
-        for chunk in chunks.into_iter().filter(|chunk| counting.counts(index, chunk)) {
-            contents.note_chunk(&path, &sinks, chunk);
+        match segment.contents {
+            SegmentContents::Nothing => {}
+            SegmentContents::Unreadable(reason) => {
+                contents.damage.push(FolderDamage { path, lost: None, reason });
+            }
+            SegmentContents::Scanned(Scanned { sinks, chunks, damage, .. }) => {
+                contents.note_damage(&path, damage);
+                for chunk in chunks.into_iter().filter(|chunk| counting.counts(index, chunk)) {
+                    contents.note_chunk(&path, &sinks, chunk);
+                }
+            }
         }
     }
     Ok(contents)
@@ -72,7 +136,7 @@ impl FolderContents {
     fn note_damage(&mut self, path: &Path, damage: impl IntoIterator<Item = Damage>) {
         self.damage.extend(damage.into_iter().map(|damage| FolderDamage {
             path: path.to_owned(),
-            lost: damage.count,
+            lost: Some(damage.count),
             reason: damage.reason,
         }));
     }

@@ -82,6 +82,10 @@ struct FaultState {
     failing_once: BTreeMap<Operation, Errno>,
     /// Operations until all fail.
     left: Option<usize>,
+    /// Operations until those fail that take space.
+    space_left: Option<usize>,
+    /// How many have failed.
+    refused: usize,
     log: Vec<(Operation, PathBuf)>,
 }
 
@@ -95,10 +99,23 @@ impl Faults {
             *left -= 1;
         }
         state.log.push((operation, path.to_owned()));
-        if let Some(errno) = state.failing_once.remove(&operation) {
-            return Err(errno.into());
+        let takes_space = matches!(operation, Operation::Create | Operation::Allocate | Operation::Write);
+        let is_full = match &mut state.space_left {
+            Some(0) => takes_space,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        let errno = state.failing_once.remove(&operation).or(state.failing.get(&operation).copied());
+        match errno.or(is_full.then_some(Errno::NOSPC)) {
+            Some(errno) => {
+                state.refused += 1;
+                Err(errno.into())
+            }
+            None => Ok(()),
         }
-        state.failing.get(&operation).map_or(Ok(()), |errno| Err((*errno).into()))
     }
 
     fn short_write(&self) -> Option<Errno> {
@@ -120,7 +137,18 @@ impl MemoryDisk {
     /// Nothing fails any more.
     pub fn heal(&self) {
         let mut state = self.faults.0.lock().unwrap();
-        (state.failing, state.failing_once, state.left) = (BTreeMap::new(), BTreeMap::new(), None);
+        (state.failing, state.failing_once) = (BTreeMap::new(), BTreeMap::new());
+        (state.left, state.space_left) = (None, None);
+    }
+
+    /// After so many operations more the disk is full: what takes space fails until [`MemoryDisk::heal`].
+    pub fn fill_up_after(&self, operations: usize) {
+        self.faults.0.lock().unwrap().space_left = Some(operations);
+    }
+
+    /// How many operations have failed.
+    pub fn refused(&self) -> usize {
+        self.faults.0.lock().unwrap().refused
     }
 
     /// After so many operations more nothing happens any more, as if the process had died.

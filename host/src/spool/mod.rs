@@ -52,6 +52,8 @@ mod disk;
 mod error;
 mod folder;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod gap;
 mod group_commit;
 mod housekeeper;
@@ -61,6 +63,7 @@ mod lock;
 mod mapped;
 #[cfg(test)]
 pub(crate) mod memory_disk;
+mod open_files;
 mod read_folder;
 mod real_disk;
 mod recover;
@@ -76,10 +79,11 @@ mod writer;
 
 pub(crate) use backlog::{Backlog, BacklogPart};
 pub(crate) use chunk::Chunk;
+pub(crate) use disk::Disk;
 pub(crate) use error::LeaseError;
 pub use error::SpoolError;
 pub(crate) use gap::Gap;
-pub use inspect::{FolderContents, FolderDamage, SinkContents, inspect_folder};
+pub use inspect::{FolderContents, FolderDamage, FolderUse, SinkContents, inspect_folder, segment_bytes};
 pub(crate) use lock::close_locks_in_child;
 pub(crate) use real_disk::RealDisk;
 pub(crate) use stock::Bound;

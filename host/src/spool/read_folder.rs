@@ -17,45 +17,81 @@ pub struct ReadSegment {
     pub number: u64,
     /// Bytes of its file.
     pub bytes: u64,
-    /// `None` if it holds nothing.
-    pub scanned: Option<Scanned>,
+    /// What it holds.
+    pub contents: SegmentContents,
     /// Whether `look_at_damaged` said yes, if it was asked.
     pub may_repair: bool,
 }
 
+/// What a segment holds.
+pub enum SegmentContents {
+    /// Nothing.
+    Nothing,
+    /// This.
+    Scanned(Scanned),
+    /// What this program cannot read, for this reason.
+    Unreadable(String),
+}
+
 /// Reads the segments of a folder, one at a time, in the order of their numbers; one that goes away meanwhile is passed
-/// over. `look_at_damaged` gets the name and the bytes of each that is damaged, and says whether it may be repaired.
+/// over. `look_at_damaged` gets the name and the bytes of each that is damaged, and says whether it may be repaired;
+/// `on_read` gets the length of each that was read.
 ///
 /// # Errors
-/// When something cannot be read, or was written by a later version.
+/// When the folder cannot be read.
 pub fn read_segments(
     disk: &dyn Disk,
     folder: &Path,
     mut look_at_damaged: impl FnMut(&str, &[u8]) -> bool,
+    on_read: &mut dyn FnMut(u64),
 ) -> io::Result<Vec<ReadSegment>> {
     let mut segments = Vec::new();
     for name in disk.list(folder)? {
         let Some(named) = segment_number(&name) else { continue };
-        let bytes = match read_file(disk, &folder.join(&name)) {
+        let mut segment = ReadSegment {
+            name,
+            number: named,
+            bytes: 0,
+            contents: SegmentContents::Nothing,
+            may_repair: true,
+        };
+        match read_file(disk, &folder.join(&segment.name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            bytes => bytes?,
-        };
-        let scanned = match scan_segment(&bytes, named) {
-            SegmentRead::Free => None,
-            SegmentRead::Holds(scanned) => Some(scanned),
-            SegmentRead::Newer(version) => {
-                let text =
-                    format!("{name} has format {version}, which a later version wrote: drain it with that");
-                return Err(io::Error::other(text));
+            Err(error) => segment.contents = SegmentContents::Unreadable(format!("cannot be read: {error}")),
+            Ok(bytes) => {
+                segment.bytes = bytes.len() as u64;
+                on_read(segment.bytes);
+                segment.contents = SegmentContents::new(scan_segment(&bytes, named));
+                if let SegmentContents::Scanned(scanned) = &segment.contents {
+                    segment.number = scanned.number;
+                    segment.may_repair = !scanned.is_damaged() || look_at_damaged(&segment.name, &bytes);
+                }
             }
-        };
-        let may_repair =
-            scanned.as_ref().is_none_or(|scanned| !scanned.is_damaged()) || look_at_damaged(&name, &bytes);
-        let number = scanned.as_ref().map_or(named, |scanned| scanned.number);
-        segments.push(ReadSegment { name, number, bytes: bytes.len() as u64, scanned, may_repair });
+        }
+        segments.push(segment);
     }
     segments.sort_by_key(|segment| segment.number);
     Ok(segments)
+}
+
+impl SegmentContents {
+    fn new(read: SegmentRead) -> Self {
+        match read {
+            SegmentRead::Free => Self::Nothing,
+            SegmentRead::Holds(scanned) => Self::Scanned(scanned),
+            SegmentRead::Newer(version) => Self::Unreadable(format!(
+                "has format {version}, which a later version of audit-host wrote: use that one to drain it"
+            )),
+        }
+    }
+
+    /// The chunks that were found.
+    pub fn chunks(&self) -> &[ScannedChunk] {
+        match self {
+            Self::Scanned(scanned) => &scanned.chunks,
+            Self::Nothing | Self::Unreadable(_) => &[],
+        }
+    }
 }
 
 /// All bytes of a file.
@@ -75,7 +111,7 @@ impl Counting {
     pub fn among(segments: &[ReadSegment]) -> Self {
         let mut latest: HashMap<u64, (usize, u64, usize)> = HashMap::new();
         for (index, segment) in segments.iter().enumerate() {
-            for chunk in segment.scanned.iter().flat_map(|scanned| &scanned.chunks) {
+            for chunk in segment.contents.chunks() {
                 let this = (index, chunk.at, chunk.events.len());
                 let counts = latest.entry(chunk.number).or_insert(this);
                 if this.2 >= counts.2 {
@@ -89,5 +125,54 @@ impl Counting {
     /// Whether this chunk of the segment at this index counts. One whose number is lost always does.
     pub fn counts(&self, index: usize, chunk: &ScannedChunk) -> bool {
         chunk.number == 0 || self.0.get(&chunk.number) == Some(&(index, chunk.at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::scan_chunk::ScannedEvent;
+
+    /// A segment of this number with one chunk of the number 7, of which so many events are found.
+    fn segment(number: u64, at: u64, events: u32) -> ReadSegment {
+        let event = |index| ScannedEvent { from: index * 8, to: index * 8 + 8, timestamp: 0 };
+        let chunk = ScannedChunk {
+            number: 7,
+            at,
+            region_len: 4096,
+            header_len: 128,
+            len: events * 8,
+            marks: Vec::new(),
+            events: (0..events).map(event).collect(),
+            skips: Vec::new(),
+            damage: Vec::new(),
+        };
+        let scanned = Scanned { number, sinks: Vec::new(), chunks: vec![chunk], damage: Vec::new() };
+        let name = format!("{number:010}.segment");
+        ReadSegment {
+            name,
+            number,
+            bytes: 8192,
+            contents: SegmentContents::Scanned(scanned),
+            may_repair: true,
+        }
+    }
+
+    fn counting(segments: &[ReadSegment]) -> Vec<bool> {
+        let counting = Counting::among(segments);
+        let counts =
+            |(index, segment): (usize, &ReadSegment)| counting.counts(index, &segment.contents.chunks()[0]);
+        segments.iter().enumerate().map(counts).collect()
+    }
+
+    #[test]
+    fn of_two_equal_copies_of_a_chunk_the_one_in_the_later_segment_counts() {
+        assert_eq!(counting(&[segment(1, 4096, 3), segment(2, 4096, 3)]), [false, true]);
+        assert_eq!(counting(&[segment(1, 8192, 0), segment(2, 4096, 0)]), [false, true]);
+    }
+
+    #[test]
+    fn a_copy_that_is_unfinished_does_not_count() {
+        assert_eq!(counting(&[segment(1, 4096, 3), segment(2, 4096, 2)]), [true, false]);
     }
 }

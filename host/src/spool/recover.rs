@@ -11,7 +11,7 @@ use super::disk::{Access, Disk};
 use super::folder::{Folder, folders_in, remove_unfinished};
 use super::gap::Gap;
 use super::housekeeper::Jobs;
-use super::read_folder::{Counting, ReadSegment, read_file, read_segments};
+use super::read_folder::{Counting, ReadSegment, SegmentContents, read_file, read_segments};
 use super::scan::Damage;
 use super::scan_chunk::ScannedChunk;
 use super::segment::Segment;
@@ -50,7 +50,8 @@ pub fn recover(
     remove_unfinished(disk, dir)?;
     let mut recovered = Recovered::default();
     for folder in adopt_all(disk, dir, own)? {
-        match read_segments(&**disk, folder.path(), |name, bytes| keep_copy(&folder, name, bytes)) {
+        let keep_copy = |name: &str, bytes: &[u8]| keep_copy(&folder, name, bytes);
+        match read_segments(&**disk, folder.path(), keep_copy, &mut |_| ()).and_then(all_readable) {
             Ok(segments) => {
                 take_over(&folder, segments, heirs, jobs, stock, &mut recovered.backlog);
                 if folder.is_empty() {
@@ -67,6 +68,16 @@ pub fn recover(
         }
     }
     Ok(recovered)
+}
+
+/// A folder in which something cannot be read is left alone as a whole: what is in it has an order.
+fn all_readable(segments: Vec<ReadSegment>) -> io::Result<Vec<ReadSegment>> {
+    for segment in &segments {
+        if let SegmentContents::Unreadable(reason) = &segment.contents {
+            return Err(io::Error::other(format!("{} {reason}", segment.name)));
+        }
+    }
+    Ok(segments)
 }
 
 /// Locks all folders whose owners are gone. One that is locked gets a second chance a moment later: somebody may just
@@ -135,11 +146,11 @@ fn take_over(
     let counting = Counting::among(&segments);
     let (mut chunks, mut place) = (Vec::new(), 0);
     for (index, read) in segments.into_iter().enumerate() {
-        let ReadSegment { name, number, bytes, scanned, may_repair } = read;
+        let ReadSegment { name, number, bytes, contents, may_repair } = read;
         folder.note_segment();
         stock.note_found(bytes);
         let segment = Arc::new(Segment::found(number, bytes, folder.clone(), name, jobs.clone()));
-        if let Some(scanned) = scanned {
+        if let SegmentContents::Scanned(scanned) = contents {
             let map = Arc::new(if heirs.all {
                 SinkMap::all(scanned.sinks, heirs.sinks.len())
             } else {

@@ -5,7 +5,7 @@
 
 use super::format::{
     ChunkHeader, FREE, FrameHeader, HeaderRead, LIVE, MOST_HEADER_BYTES, MOST_SINKS, PAGE, SegmentHeader,
-    chunk_header_len, seed,
+    chunk_header_len, round_up, seed,
 };
 use super::scan_chunk::{Reader, ScannedChunk};
 
@@ -110,13 +110,17 @@ impl Scan<'_> {
 
     /// Where the first chunk begins, when the header does not say: it may have more than one page.
     fn find_first(&mut self) -> usize {
-        let headers = (PAGE..=MOST_HEADER_BYTES).step_by(PAGE);
-        let found = headers.clone().find_map(|at| Some((at, self.reader.header_at(at)?)));
+        let mut headers = (PAGE..=MOST_HEADER_BYTES).step_by(PAGE);
+        let found = headers.find_map(|at| Some((at, self.reader.header_at(at)?)));
         if let Some((_, header)) = found {
             self.sinks = Some(usize::from(header.sinks));
         }
-        let with_frame = || headers.clone().find(|at| self.any_frame(*at, at + PAGE).is_some());
-        found.map(|(at, _)| at).into_iter().chain(with_frame()).min().unwrap_or(PAGE)
+        // A chunk whose first frame is lost begins nobody knows where.
+        let by_frame = self.any_frame(PAGE, MOST_HEADER_BYTES + PAGE).map(|(frame_at, index)| {
+            let is_first = index == 0 && self.is_header_len(frame_at % PAGE);
+            if is_first { frame_at / PAGE * PAGE } else { PAGE }
+        });
+        found.map(|(at, _)| at).into_iter().chain(by_frame).min().unwrap_or(PAGE)
     }
 
     fn read_from(&mut self, first: usize) {
@@ -153,15 +157,39 @@ impl Scan<'_> {
             if begin > at {
                 self.salvage_frameless(at, begin, true);
             }
-            let chunk_end = (page.max(begin) + PAGE..end)
-                .step_by(PAGE)
-                .find(|page| {
-                    self.begins_at(*page, header_len) || self.reader.surely_committed_at(*page).is_some()
-                })
-                .unwrap_or(end);
+            let first_of_next = (page.max(begin) + PAGE..end).step_by(PAGE).find(|page| {
+                self.begins_at(*page, header_len) || self.reader.surely_committed_at(*page).is_some()
+            });
+            let chunk_end = first_of_next.unwrap_or(end);
+            let chunk_end = self.end_of_own(begin, header_len, frame_at, chunk_end).unwrap_or(chunk_end);
             self.salvage_chunk(begin, chunk_end, sinks);
             at = chunk_end;
         }
+    }
+
+    /// Where the chunk that begins here must end, since behind it are frames that are not its own: the start of their
+    /// chunk is damaged, too.
+    fn end_of_own(&self, begin: usize, header_len: usize, first: usize, end: usize) -> Option<usize> {
+        let committed = self.reader.committed_at(begin).map(|(len, _)| begin + header_len + len as usize);
+        let committed_end = committed.filter(|committed_end| *committed_end <= end);
+        let (mut at, mut own_end, mut index) = (first, begin + header_len, 0_u16);
+        while at < end {
+            let Some(frame) = FrameHeader::decode(&self.reader.bytes[at..], self.reader.seed) else {
+                at += 8;
+                continue;
+            };
+            // Where something is missing, so is a number. And a frame that begins where what is committed ends was being
+            // written.
+            let least = index.saturating_add(u16::from(at > own_end));
+            if frame.index < least || committed_end.is_some_and(|end| at > end) {
+                let own_end = round_up(own_end.max(committed_end.unwrap_or(0)));
+                return (own_end <= at).then_some(own_end);
+            }
+            index = frame.index.saturating_add(frame.events);
+            at += frame.len as usize;
+            own_end = at;
+        }
+        None
     }
 
     /// What is left where no frame is.
@@ -180,8 +208,9 @@ impl Scan<'_> {
     }
 
     fn salvage_chunk(&mut self, at: usize, end: usize, sinks: usize) {
-        // Of a number that no other chunk has: it is not told from its copies.
-        let header = ChunkHeader { number: 0, region_len: (end - at) as u32, sinks: sinks as u16 };
+        // Of a number that no other chunk has: it is not told from its copies. A file may be cut within it.
+        let region_len = round_up(end - at) as u32;
+        let header = ChunkHeader { number: 0, region_len, sinks: sinks as u16 };
         self.chunks.push(self.reader.read_headless_chunk(at, header));
     }
 

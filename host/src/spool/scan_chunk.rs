@@ -187,10 +187,13 @@ impl Reader<'_> {
         };
         let here = valid(from, index);
         // Mostly it is the text that is damaged, and the length is right. What looks like a frame within the text is not
-        // looked at then.
-        let behind = || valid(from + FrameHeader::padded_len(frames.get(from..)?)?, index.saturating_add(1));
-        let anywhere =
-            || (from + 8..frames.len()).step_by(8).find_map(|at| valid(at, index.saturating_add(1)));
+        // looked at then. A length that leads to any frame but the next is damaged itself.
+        let next = index.saturating_add(1);
+        let behind = || {
+            let found = valid(from + FrameHeader::padded_len(frames.get(from..)?)?, next);
+            found.filter(|(_, header)| header.index == next)
+        };
+        let anywhere = || (from + 8..frames.len()).step_by(8).find_map(|at| valid(at, next));
         here.or_else(behind).or_else(anywhere)
     }
 

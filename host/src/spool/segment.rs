@@ -133,6 +133,7 @@ impl Segment {
     /// A sync of it failed: its descriptor is not used any more, and neither are its bytes for anything new.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
+        self.folder.close(&self.name);
     }
 
     /// Whether a sync of it failed.
@@ -147,10 +148,14 @@ impl Segment {
         call: impl FnOnce(&dyn DiskFile) -> io::Result<R>,
     ) -> io::Result<R> {
         let open = self.lock().file.clone().filter(|_| !self.is_retired());
-        match open {
-            Some(file) => call(&*file),
-            None => call(&*self.folder.disk().open(&self.path(), access)?),
+        if let Some(file) = open {
+            return call(&*file);
         }
+        let called = self.folder.open(&self.name, access).and_then(|file| call(&*file));
+        if called.is_err() {
+            self.folder.close(&self.name);
+        }
+        called
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Access, Disk, DiskFile};
 use super::error::LeaseError;
 use super::folder::Folder;
 use super::format::{FREE, STATE_AT, SegmentHeader, segment_name};
@@ -175,8 +175,9 @@ impl Stock {
         self.prepared.notify_all();
     }
 
-    /// Makes a spare of a segment of this stock that is finished, or says that it has to be deleted. It stays mapped.
-    pub fn recycle(&self, path: &Path, file: Arc<dyn DiskFile>, mapping: Mapping) -> bool {
+    /// Makes a spare of a segment of this stock that is finished, or says that it has to be deleted. One that is mapped
+    /// stays so.
+    pub fn recycle(&self, path: &Path, mapped: Option<(Arc<dyn DiskFile>, Mapping)>) -> bool {
         let number = {
             let mut state = self.lock();
             if state.spares.len() >= MOST_SPARES {
@@ -184,11 +185,9 @@ impl Stock {
             }
             state.take_number()
         };
-        // Whoever still reads it would see it change.
-        let Ok(carver) = Carver::again(mapping, self.header(number).len) else { return false };
-        match self.renew(path, number, &*file) {
-            Ok(()) => {
-                self.lock().spares.push_back(Prepared { number, file, carver });
+        match self.renew(path, number, mapped) {
+            Ok(spare) => {
+                self.lock().spares.push_back(spare);
                 true
             }
             Err(error) => {
@@ -216,13 +215,32 @@ impl Stock {
     }
 
     /// In this order, so that at each moment the file is either free or has nothing in it that counts.
-    fn renew(&self, path: &Path, number: u64, file: &dyn DiskFile) -> io::Result<()> {
+    fn renew(
+        &self,
+        path: &Path,
+        number: u64,
+        mapped: Option<(Arc<dyn DiskFile>, Mapping)>,
+    ) -> io::Result<Prepared> {
+        let header_len = self.header(number).len;
+        let (file, carver) = match mapped {
+            Some((file, mapping)) => {
+                // Whoever still reads it would see it change.
+                let held = |_| io::Error::other("somebody still reads it");
+                (file, Carver::again(mapping, header_len).map_err(held)?)
+            }
+            None => {
+                let file: Arc<dyn DiskFile> = Arc::from(self.disk.open(path, Access::ReadWrite)?);
+                let carver = file.map(self.segment_bytes, header_len)?;
+                (file, carver)
+            }
+        };
         file.write_at(&FREE.to_le_bytes(), STATE_AT as u64)?;
         if self.durable {
             file.sync()?;
         }
         self.disk.rename(path, &self.path(number))?;
-        self.write_header(number, file)
+        self.write_header(number, &*file)?;
+        Ok(Prepared { number, file, carver })
     }
 
     fn create(&self, number: u64) -> io::Result<Prepared> {

@@ -17,7 +17,7 @@ use super::recover::{Heirs, recover};
 use super::stock::{Bound, Stock};
 use super::writer::ChunkWriter;
 
-const LARGEST_SEGMENT_BYTES: u64 = 16 << 20;
+const LARGEST_SEGMENT_BYTES: u64 = 4 << 20;
 
 /// What a spool is opened with.
 #[derive(Clone, Debug)]

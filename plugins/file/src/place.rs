@@ -27,6 +27,19 @@ pub enum Place {
     Grown,
 }
 
+impl Place {
+    /// What befell a file of so many bytes, as it was left; `None` if it can be written to.
+    pub fn what_befell(&self, len: u64) -> Option<String> {
+        match self {
+            Self::Kept | Self::Grown => None,
+            Self::Moved => Some("was moved away".to_owned()),
+            Self::Deleted => Some(format!("was deleted, with {len} bytes in it")),
+            Self::Replaced => Some("was replaced by another file".to_owned()),
+            Self::Truncated(bytes) => Some(format!("was truncated: its last {bytes} bytes are gone")),
+        }
+    }
+}
+
 /// Finds the place of a file that was opened at `path`, is `id`, and was left `len` bytes long. What cannot be looked
 /// up is taken as kept: the file can still be written to.
 pub fn find(path: &Path, file: &File, id: FileId, len: u64) -> Place {

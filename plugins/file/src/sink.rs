@@ -2,7 +2,7 @@
 //!
 //! An answer of yes means that the lines were handed to the kernel; a flush that said yes, that they are on the disk
 //! (unless `fsync = "never"`). Whatever befalls the file (moved, deleted, truncated, replaced, disk full) is noticed
-//! with the next batch, and the events stay with the host until they stand in a file of that path.
+//! with the next batch or flush, and the events stay with the host until they stand in a file of that path.
 
 use std::sync::Arc;
 use std::{io, mem};
@@ -73,7 +73,15 @@ impl Sink for FileSink {
             Some(file) => self.syncer.sync(file.file()),
             None => self.syncer.failure(),
         };
-        synced.map_err(|error| self.sync_failed(&error))
+        synced.map_err(|error| self.sync_failed(&error))?;
+        // Somebody asks whether all is well: the next batch may be hours away.
+        if let Some(befell) = self.what_befell() {
+            let shown = self.settings.path.display();
+            let text = format!("{shown} {befell}; it is opened anew with the next batch");
+            self.host.log(Level::Warn, "file", &text);
+            self.file = None;
+        }
+        Ok(())
     }
 
     fn close(&mut self, deadline: Deadline) -> Result<(), SinkError> {
@@ -162,27 +170,27 @@ impl FileSink {
             let retryable = |error| SinkError::retryable(format!("{shown}: {error}"));
             file.begin_turn().map_err(retryable)?;
             let place = file.place(&self.settings.path);
-            let befell = match place {
-                Place::Kept | Place::Grown => {
-                    if let Err(refused) = file.renew_lock() {
-                        self.file = None;
-                        return Err(SinkError::retryable(format!("{shown} {refused}")));
-                    }
-                    if place == Place::Grown {
-                        file.find_end(&self.settings, &self.host).map_err(retryable)?;
-                    }
-                    return Ok(file.len());
+            let Some(befell) = place.what_befell(file.len()) else {
+                if let Err(refused) = file.renew_lock() {
+                    self.file = None;
+                    return Err(SinkError::retryable(format!("{shown} {refused}")));
                 }
-                Place::Moved => "was moved away".to_owned(),
-                Place::Deleted => format!("was deleted, with {} bytes in it", file.len()),
-                Place::Replaced => "was replaced by another file".to_owned(),
-                Place::Truncated(bytes) => format!("was truncated: its last {bytes} bytes are gone"),
+                if place == Place::Grown {
+                    file.find_end(&self.settings, &self.host).map_err(retryable)?;
+                }
+                return Ok(file.len());
             };
             self.host.log(Level::Warn, "file", &format!("{shown} {befell}; it is opened anew"));
             self.leave()?;
         }
         let file = LogFile::open(&self.settings, &self.owner, &self.host).map_err(SinkError::retryable)?;
         Ok(self.file.insert(file).len())
+    }
+
+    /// What befell the open file, if its path does not name it any more, as it was left.
+    fn what_befell(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        file.place(&self.settings.path).what_befell(file.len())
     }
 
     fn append(&mut self, section: Section<'_>) -> Result<(), SinkError> {

@@ -10,10 +10,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use audit_host::event::{LineContent, LineReader};
-use audit_host::pipeline::dead_letters::append;
+use audit_host::pipeline::dead_letters::{Entry, Letter, Mark, append};
 use audit_plugin_api::Timestamp;
 
-use super::letter::{Entry, Letter, Mark};
 use crate::cli::failure::Failure;
 
 const LONGEST_LINE: usize = 1 << 30;

@@ -1,10 +1,10 @@
 //! `dead-letters list`.
 
 use audit_host::config::printable;
+use audit_host::pipeline::dead_letters::Letter;
 use serde::Serialize;
 
 use super::file::{Damage, LetterFile};
-use super::letter::Letter;
 use crate::cli::answer::{print, print_json};
 use crate::cli::args::{self, Format, Global};
 use crate::cli::console::Console;

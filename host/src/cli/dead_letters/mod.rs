@@ -3,7 +3,6 @@
 //! [`file`] reads the letters and marks them as replayed, [`replay`] sends them.
 
 mod file;
-mod letter;
 mod list;
 mod outcome;
 mod replay;

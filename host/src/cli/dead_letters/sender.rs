@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use audit_host::config::{Config, SinkConfig};
 use audit_host::event::{LineParser, MissingOffset};
 use audit_host::logger::{AuditLogger, Logger, Plan};
+use audit_host::pipeline::dead_letters::Letter;
 use audit_host::pipeline::{Patience, Record, RecordError};
 use audit_plugin_api::{Timestamp, flags};
 use tempfile::TempDir;
 
 use super::file::LetterFile;
-use super::letter::Letter;
 use super::outcome::Outcome;
 use crate::cli::console::Console;
 use crate::cli::drain::{Drained, drain};

@@ -1,10 +1,10 @@
 //! `dead-letters show`.
 
 use audit_host::config::printable;
+use audit_host::pipeline::dead_letters::Letter;
 use serde::Serialize;
 
 use super::file::LetterFile;
-use super::letter::Letter;
 use crate::cli::answer::{print, print_raw_json};
 use crate::cli::args::{self, Format, Global};
 use crate::cli::console::Console;

@@ -69,9 +69,10 @@ fn leave_the_living_alone(spool: &SpoolSettings, console: &Console) -> Result<()
 
 fn living_owner(folder: &ProcessFolder) -> Option<String> {
     let name = folder.path.file_name()?.to_string_lossy();
-    match folder.owner {
+    match &folder.owner {
         Owner::Alive(Some(pid)) => Some(format!("process {pid}, which is alive ({name})")),
         Owner::Alive(None) => Some(format!("a process that is alive ({name})")),
+        Owner::Unknown(reason) => Some(format!("whoever owns {name} ({reason})")),
         Owner::Gone => None,
     }
 }

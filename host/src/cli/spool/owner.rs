@@ -24,12 +24,14 @@ pub struct ProcessFolder {
 }
 
 /// Whose folder it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// A process that is alive, with its number where it can be read.
     Alive(Option<u32>),
     /// Nobody's: its process is gone.
     Gone,
+    /// It cannot be told, for this reason.
+    Unknown(String),
 }
 
 /// All folders of processes, the oldest first; none where there is no spool.
@@ -43,27 +45,28 @@ pub fn process_folders(spool_dir: &Path) -> io::Result<Vec<ProcessFolder>> {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(|name| Uuid::try_parse(name).is_ok()) {
             let path = entry.path();
-            folders.push(ProcessFolder { owner: owner_of(&path)?, path });
+            folders.push(ProcessFolder { owner: owner_of(&path), path });
         }
     }
     folders.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     Ok(folders)
 }
 
-fn owner_of(folder: &Path) -> io::Result<Owner> {
+fn owner_of(folder: &Path) -> Owner {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
         .open(folder.join("lock"));
     let lock = match opened {
+        Ok(lock) => lock,
         // Its process died before it was made, or has just left.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Owner::Gone),
-        lock => lock?,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Owner::Gone,
+        Err(error) => return Owner::Unknown(format!("its lock cannot be opened: {error}")),
     };
     match flock(&lock, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(Owner::Gone),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Owner::Alive(pid_in(&lock))),
-        Err(error) => Err(error.into()),
+        Ok(()) => Owner::Gone,
+        Err(rustix::io::Errno::WOULDBLOCK) => Owner::Alive(pid_in(&lock)),
+        Err(error) => Owner::Unknown(format!("its lock cannot be asked: {error}")),
     }
 }
 
@@ -107,6 +110,18 @@ mod tests {
         let held = File::open(folder.join("lock")).expect("there");
         flock(&held, FlockOperation::LockExclusive).expect("locked");
         assert_eq!(process_folders(spool.path()).expect("read")[0].owner, Owner::Alive(None));
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_opened_is_said_of_its_folder_alone() {
+        let spool = tempfile::tempdir().expect("a folder");
+        let first = folder_in(spool.path(), "0193f000-0000-7000-8000-000000000001", None);
+        std::os::unix::fs::symlink("elsewhere", first.join("lock")).expect("a link");
+        folder_in(spool.path(), "0193f000-0000-7000-8000-000000000002", Some("1\n"));
+        let folders = process_folders(spool.path()).expect("read");
+        let Owner::Unknown(reason) = &folders[0].owner else { panic!("{folders:?}") };
+        assert!(reason.starts_with("its lock cannot be opened: "), "{reason}");
+        assert_eq!(folders[1].owner, Owner::Gone);
     }
 
     #[test]

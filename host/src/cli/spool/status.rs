@@ -19,12 +19,12 @@ use crate::cli::table::table;
 /// Says what waits in the spool.
 pub fn status(global: &Global, format: Format, console: &Console) -> Result<Exit, Failure> {
     let (config, path) = settings::load_from(global, console)?;
-    let survey = Survey::take(&settings_of(&config, &path)?.dir)?;
+    let survey = Survey::take(&settings_of(&config, &path)?.dir, console)?;
     match format {
         Format::Json => print_json(&survey, &config.secrets)?,
         Format::Text => print(&config.secrets.mask(&to_text(&survey, Timestamp::now())))?,
     }
-    Ok(Exit::Complete)
+    Ok(survey.exit())
 }
 
 fn to_text(survey: &Survey, now: Timestamp) -> String {
@@ -52,7 +52,11 @@ impl SinkBacklog {
 
 impl Process {
     fn row(&self, now: Timestamp) -> [String; 5] {
-        let state = if self.alive { "alive" } else { "gone" };
+        let state = match self.alive {
+            Some(true) => "alive",
+            Some(false) => "gone",
+            None => "unknown",
+        };
         let owner = self.pid.map_or_else(|| state.to_owned(), |pid| format!("{pid}, {state}"));
         [
             printable(&self.folder).into_owned(),
@@ -83,7 +87,7 @@ mod tests {
         let oldest = Some(Timestamp::from_micros(NOW - 90_000_000));
         let process = |folder: &str, alive, pid| Process {
             folder: folder.to_owned(),
-            alive,
+            alive: Some(alive),
             pid,
             events: 4,
             bytes: 1 << 20,

@@ -4,12 +4,15 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use audit_host::spool::{FolderContents, inspect_folder};
+use audit_host::spool::{FolderContents, FolderUse, inspect_folder, segment_bytes};
 use audit_plugin_api::Timestamp;
 use serde::Serialize;
 
 use super::owner::{Owner, ProcessFolder, process_folders};
+use crate::cli::console::Console;
+use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::progress::Reading;
 
 /// A spool.
 #[derive(Debug, Default, Serialize)]
@@ -47,8 +50,8 @@ pub struct SinkBacklog {
 pub struct Process {
     /// Where it is.
     pub folder: String,
-    /// Whether the process is alive.
-    pub alive: bool,
+    /// Whether the process is alive; `None` where that cannot be told.
+    pub alive: Option<bool>,
     /// Its number, where it is known.
     pub pid: Option<u32>,
     /// Events that some sink is still to get, each once.
@@ -72,30 +75,49 @@ pub struct Damage {
 }
 
 impl Survey {
-    /// Reads all of a spool, and changes nothing. What cannot be read counts as damaged.
-    pub fn take(dir: &Path) -> Result<Self, Failure> {
+    /// Reads all of a spool, and changes nothing; shows how far it is on a terminal. What cannot be read counts as
+    /// damaged.
+    pub fn take(dir: &Path, console: &Console) -> Result<Self, Failure> {
         let folders = process_folders(dir)
             .map_err(|error| Failure::new(format!("the spool {} cannot be read: {error}", dir.display())))?;
-        let mut survey = Self { dir: dir.display().to_string(), ..Self::default() };
-        for folder in folders {
-            match inspect(&folder) {
-                Ok(contents) => survey.add(&folder, contents),
-                // Its process has just left.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => survey.damage.push(Damage {
-                    path: folder.path.display().to_string(),
-                    lost: None,
-                    reason: error.to_string(),
-                }),
-            }
-        }
+        let bytes = folders.iter().map(|folder| segment_bytes(&folder.path)).sum();
+        let reading = Reading::start(bytes, console);
+        let survey = Self::of(dir, &folders, &mut |bytes| reading.note(bytes));
+        reading.end(console);
         Ok(survey)
     }
 
+    fn of(dir: &Path, folders: &[ProcessFolder], on_read: &mut dyn FnMut(u64)) -> Self {
+        let mut survey = Self { dir: dir.display().to_string(), ..Self::default() };
+        for folder in folders {
+            match inspect_folder(&folder.path, use_of(folder), on_read) {
+                Ok(contents) => survey.add(folder, contents),
+                // Its process has just left.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => survey.note_unreadable(&folder.path, error.to_string()),
+            }
+        }
+        survey
+    }
+
+    /// The exit status of a command that only says what is there: what cannot be read is not in it.
+    pub fn exit(&self) -> Exit {
+        let is_whole = self.damage.iter().all(|damage| damage.lost.is_some());
+        if is_whole { Exit::Complete } else { Exit::Unusable }
+    }
+
+    fn note_unreadable(&mut self, path: &Path, reason: String) {
+        self.damage.push(Damage { path: path.display().to_string(), lost: None, reason });
+    }
+
     fn add(&mut self, folder: &ProcessFolder, contents: FolderContents) {
-        let (alive, pid) = match folder.owner {
-            Owner::Alive(pid) => (true, pid),
-            Owner::Gone => (false, None),
+        let (alive, pid) = match &folder.owner {
+            Owner::Alive(pid) => (Some(true), *pid),
+            Owner::Gone => (Some(false), None),
+            Owner::Unknown(reason) => {
+                self.note_unreadable(&folder.path, reason.clone());
+                (None, None)
+            }
         };
         let FolderContents { segments, bytes, events, oldest, sinks, damage } = contents;
         self.segments += segments;
@@ -114,7 +136,7 @@ impl Survey {
         }
         self.damage.extend(damage.into_iter().map(|damage| Damage {
             path: damage.path.display().to_string(),
-            lost: Some(damage.lost),
+            lost: damage.lost,
             reason: damage.reason,
         }));
         self.processes.push(Process {
@@ -128,13 +150,8 @@ impl Survey {
     }
 }
 
-/// What a living process changes while it is read may look damaged: then it is read once more.
-fn inspect(folder: &ProcessFolder) -> io::Result<FolderContents> {
-    let contents = inspect_folder(&folder.path)?;
-    if matches!(folder.owner, Owner::Alive(_)) && !contents.damage.is_empty() {
-        return inspect_folder(&folder.path);
-    }
-    Ok(contents)
+fn use_of(folder: &ProcessFolder) -> FolderUse {
+    if folder.owner == Owner::Gone { FolderUse::Left } else { FolderUse::InUse }
 }
 
 impl fmt::Display for Damage {
@@ -150,4 +167,33 @@ impl fmt::Display for Damage {
 
 fn as_text<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(|time| time.to_string()).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(path: &Path, owner: Owner) -> ProcessFolder {
+        ProcessFolder { path: path.to_owned(), owner }
+    }
+
+    fn survey(folders: &[ProcessFolder]) -> Survey {
+        Survey::of(Path::new("/srv/spool"), folders, &mut |_| ())
+    }
+
+    #[test]
+    fn a_folder_that_vanishes_meanwhile_is_nothing() {
+        let survey = survey(&[folder(Path::new("/nowhere/at/all"), Owner::Alive(None))]);
+        assert!(survey.processes.is_empty() && survey.damage.is_empty());
+        assert_eq!(survey.exit(), Exit::Complete);
+    }
+
+    #[test]
+    fn a_folder_whose_owner_is_unknown_is_shown_and_named() {
+        let there = tempfile::tempdir().expect("a folder");
+        let survey = survey(&[folder(there.path(), Owner::Unknown("its lock cannot be opened".to_owned()))]);
+        assert_eq!(survey.processes[0].alive, None);
+        assert_eq!(survey.damage[0].reason, "its lock cannot be opened");
+        assert_eq!(survey.exit(), Exit::Unusable);
+    }
 }

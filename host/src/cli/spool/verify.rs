@@ -22,7 +22,7 @@ struct Verdict<'a> {
 /// Says what is damaged in the spool.
 pub fn verify(global: &Global, format: Format, console: &Console) -> Result<Exit, Failure> {
     let (config, path) = settings::load_from(global, console)?;
-    let survey = Survey::take(&settings_of(&config, &path)?.dir)?;
+    let survey = Survey::take(&settings_of(&config, &path)?.dir, console)?;
     let sound = survey.damage.is_empty();
     match format {
         Format::Json => print_json(&Verdict { sound, survey: &survey }, &config.secrets)?,

@@ -9,6 +9,7 @@ use audit_plugin_api::Timestamp;
 
 use super::{Store, lock};
 use crate::pipeline::budget::{Charge, Taken};
+use crate::pipeline::pool::Buffer;
 use crate::pipeline::record::{Patience, Record, Refused, charge};
 use crate::pipeline::slot::{Chunk, Closed, Slot, Unfit};
 use crate::pipeline::spool_room::SpoolRoom;
@@ -89,14 +90,11 @@ impl Store {
                 return Ok((Chunk::new(self.pool.chunk(), lease), taken));
             }
         }
-        // Near the bound, and for a large event: a chunk of just the size that this one needs. A frame is no larger.
-        match self.budget.take(charge) {
-            Taken::No => Err(LeaseError::Full),
-            taken => {
-                let lease = Charge::of(&self.budget, charge);
-                Ok((Chunk::new(vec![0; charge], lease), taken))
-            }
-        }
+        // Near the bound, and for a large event: a chunk for a few events, or of just the size that this one needs. A frame
+        // is no larger.
+        let left = self.budget.take_what_is_left(charge, self.pool.chunk_bytes() / 8);
+        let (bytes, taken) = left.ok_or(LeaseError::Full)?;
+        Ok((Chunk::new(Buffer::new(bytes), Charge::of(&self.budget, bytes)), taken))
     }
 
     /// Waits until there may be room for this charge: in a spool, which grows by whole segments, for one of those.

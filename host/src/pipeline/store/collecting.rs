@@ -140,7 +140,7 @@ impl Store {
             let read = frame::write_lines(&bytes[..used], &mut lines, &mut entries);
             self.lose(u64::from(portion.events).saturating_sub(read as u64));
             lines.truncate(entries.last().map_or(0, |last: &RawEvent| (last.offset + last.len) as usize + 1));
-            self.pool.put_chunk(bytes);
+            self.pool.put_chunk(bytes, self.budget.room());
             charge.absorb(lease);
         }
         charge.shrink_to(lines.len() + entries.len() * ENTRY_BYTES);

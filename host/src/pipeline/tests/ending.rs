@@ -264,6 +264,29 @@ fn dropping_the_pipeline_closes_it() {
 }
 
 #[test]
+fn a_pipeline_that_is_dropped_has_the_time_of_a_close() {
+    // So often that a close which gives no time would have given up.
+    let refusals = AtomicU64::new(300);
+    let refuses =
+        move || refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    let stage = Stage::open(vec![Actor::new("a").on_write(move |_| match refuses() {
+        true => Err(SinkError::retryable("not yet")),
+        false => Ok(Written::Delivered),
+    })]);
+    stage.record(0..3);
+    let Stage { pipeline, seen, dead_letters, .. } = &stage;
+    assert_eq!(Arc::strong_count(pipeline), 1);
+    let (seen, dead_letters) = (seen[0].clone(), dead_letters.clone());
+    drop(stage);
+    let seen: Vec<Seen> = seen.try_iter().collect();
+    assert!(
+        matches!(&seen[seen.len() - 4], Seen::Write { numbers, attempt: 301, .. } if numbers.len() == 3),
+        "{seen:?}"
+    );
+    assert!(!dead_letters.exists());
+}
+
+#[test]
 fn what_is_not_delivered_when_closing_ends_is_dead_lettered_and_a_sink_that_does_not_hang_is_closed() {
     let stage = Stage::open(vec![Actor::new("a").on_write(|_| Err(SinkError::retryable("down")))]);
     stage.record(0..13);

@@ -45,6 +45,16 @@ fn each_event_wakes_the_worker_where_a_batch_is_one() {
 }
 
 #[test]
+fn events_that_follow_do_not_make_the_first_one_younger() {
+    let stage = Stage::open(vec![Actor::new("a").with(|settings| settings.batch_size = 1000)]);
+    stage.record([0]);
+    let oldest = stage.pipeline.oldest_waiting();
+    assert!(oldest.is_some());
+    stage.record(1..100);
+    assert_eq!(stage.pipeline.oldest_waiting(), oldest);
+}
+
+#[test]
 fn a_partial_batch_goes_out_by_age_without_any_further_event() {
     let young = Duration::from_millis(5);
     let stage = Stage::open(vec![Actor::new("a").with(|settings| settings.flush_interval = young)]);

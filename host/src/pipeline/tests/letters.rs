@@ -185,3 +185,13 @@ fn two_sinks_have_each_their_own_letter_of_an_event() {
     assert_eq!(stage.dead_numbers("a"), [0, 1, 2]);
     assert_eq!(stage.dead_numbers("b"), [1]);
 }
+
+#[test]
+fn what_is_not_synced_is_no_dead_letter() {
+    // Takes every write, and cannot be synced.
+    let setting = Setting::with(|setting| setting.delivery.dead_letter_path = "/dev/null".into());
+    let stage = setting.open(vec![refusing("no")]);
+    stage.record(0..3);
+    let counts = stage.pipeline.close(Duration::from_millis(50)).unwrap().totals;
+    assert_eq!((counts.dead_lettered, counts.lost), (0, 3));
+}

@@ -8,6 +8,7 @@ mod asking;
 mod batches;
 mod counting;
 mod desk;
+mod disk_faults;
 mod ending;
 mod flushing;
 mod full;

@@ -1,10 +1,11 @@
 //! What the spool keeps when sinks, or this process, do not.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use audit_plugin_api::{SinkError, Written};
+use audit_plugin_api::{SinkError, Timestamp, Written};
 use tempfile::TempDir;
 
 use super::stage::{Actor, LONG, Seen, Setting, Stage, event};
@@ -72,12 +73,42 @@ fn what_a_sink_does_not_take_until_the_end_is_the_next_process_s_first() {
 }
 
 #[test]
+fn a_clock_that_steps_back_an_hour_and_forward_a_day_changes_neither_order_nor_ids_nor_delivery() {
+    const HOUR: i64 = 3_600_000_000;
+    let now = Timestamp::now().as_micros();
+    let clock = |number: u64| now + [0, -HOUR, 24 * HOUR][number as usize % 3] + number as i64;
+    let folder = folder();
+    let stage = spooling(&folder).open(vec![refusing("sink")]);
+    for number in 0..300 {
+        let event = event(number).timestamp(Timestamp::from_micros(clock(number)));
+        stage.pipeline.record(&event).unwrap();
+    }
+    assert_eq!(close(&stage, Duration::from_millis(100)).totals.spooled, 300);
+    drop(stage);
+
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let to = seen.clone();
+    let sink = Actor::new("sink").on_write(move |writing| {
+        let events = writing.batch.raw_events().iter().map(|raw| (raw.timestamp, raw.event_id));
+        to.lock().unwrap().extend(events);
+        Ok(Written::Delivered)
+    });
+    let stage = spooling(&folder).open(vec![sink]);
+    let counts = close(&stage, LONG).totals;
+    assert_eq!((counts.recovered, counts.delivered, counts.lost), (300, 300, 0));
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..300));
+    let (times, ids): (Vec<i64>, BTreeSet<_>) = seen.lock().unwrap().iter().copied().unzip();
+    assert_eq!(times, Vec::from_iter((0..300).map(clock)));
+    assert_eq!(ids.len(), 300);
+}
+
+#[test]
 fn each_sink_goes_on_where_it_was() {
     let folder = folder();
     let stage = spooling(&folder).open(vec![Actor::new("good"), refusing("bad")]);
     stage.record(0..500);
     while stage.see_batch(0)[0] < 490 {}
-    let report = close(&stage, Duration::from_millis(200));
+    let report = close(&stage, Duration::from_secs(1));
     assert_eq!((report.totals.spooled, report.totals.delivered), (500, 0));
     assert_eq!((report.sinks[0].counts.delivered, report.sinks[0].counts.spooled), (500, 0));
     assert_eq!((report.sinks[1].counts.delivered, report.sinks[1].counts.spooled), (0, 500));
@@ -101,13 +132,32 @@ fn what_was_delivered_before_the_end_is_not_delivered_again() {
         })]);
     stage.record(0..1000);
     while stage.see_batch(0)[0] < 200 {}
-    let counts = close(&stage, Duration::from_millis(300)).totals;
+    // Long enough for a flush at the end, also on a busy machine.
+    let counts = close(&stage, Duration::from_secs(3)).totals;
     assert_eq!((counts.delivered, counts.spooled), (200, 800));
     drop(stage);
 
     let stage = spooling(&folder).open(vec![Actor::new("sink")]);
     close(&stage, LONG);
     assert_eq!(stage.numbers(0), Vec::from_iter(200..1000));
+}
+
+#[test]
+fn what_a_sink_took_stays_in_the_spool_until_its_flush_has_said_yes() {
+    let folder = folder();
+    let unsure = Actor::new("sink").on_flush(|_| Err(SinkError::retryable("the disk says nothing")));
+    let stage = spooling(&folder).open(vec![unsure]);
+    stage.record(0..100);
+    while stage.see_batch(0)[0] < 90 {}
+    let counts = close(&stage, Duration::from_millis(200)).totals;
+    assert_eq!((counts.delivered, counts.lost), (100, 0));
+    drop(stage);
+
+    let stage = spooling(&folder).open(vec![Actor::new("sink")]);
+    let counts = close(&stage, LONG).totals;
+    assert_eq!((counts.recovered, counts.delivered), (100, 100));
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..100));
+    assert_eq!(files(&folder), [""; 0]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use crate::config::{BufferSettings, DeliverySettings, Secrets, SinkSettings};
 use crate::pipeline::{OpenError, Pipeline, SinkFactory, SinkInstance, SinkSetup};
+use crate::spool::{Disk, RealDisk};
 
 /// Long enough that only a defect makes a test wait for it.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -178,6 +179,8 @@ pub struct Setting {
     pub delivery: DeliverySettings,
     pub secrets: Secrets,
     pub folder: Arc<TempDir>,
+    /// What the spool is on.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for Setting {
@@ -195,7 +198,7 @@ impl Default for Setting {
             ..DeliverySettings::default()
         };
         let buffer = BufferSettings { block_timeout: LONG, ..BufferSettings::default() };
-        Self { buffer, delivery, secrets: Secrets::default(), folder }
+        Self { buffer, delivery, secrets: Secrets::default(), folder, disk: Arc::new(RealDisk) }
     }
 }
 
@@ -219,7 +222,8 @@ impl Setting {
         };
         let setups = actors.into_iter().map(setup).collect();
         let dead_letters = self.delivery.dead_letter_path.clone();
-        let pipeline = Arc::new(Pipeline::open(setups, self.buffer, self.delivery, self.secrets)?);
+        let pipeline = Pipeline::open_on(self.disk, setups, self.buffer, self.delivery, self.secrets)?;
+        let pipeline = Arc::new(pipeline);
         Ok(Stage { pipeline, seen, hosts, dead_letters, _folder: self.folder })
     }
 

@@ -13,7 +13,7 @@ use crate::pipeline::record::{Patience, Record};
 use crate::pipeline::spool_room::{SpoolBound, SpoolRoom};
 use crate::pipeline::spooled::{Bodies, Source, Stretch};
 use crate::pipeline::store::{BacklogRun, Store};
-use crate::spool::{Backlog, BacklogPart, Gap, RealDisk, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Backlog, BacklogPart, Disk, Gap, Spool, SpoolError, SpoolOptions};
 
 /// Bytes of frames that make about as many bytes of lines as a run has.
 const RUN_FRAME_BYTES: u32 = 160 << 10;
@@ -38,6 +38,7 @@ pub struct OpenedSpool {
 
 /// Opens the spool, and reads what an earlier process left in it.
 pub fn open_spool(
+    disk: Arc<dyn Disk>,
     settings: &SpoolSettings,
     buffer: &BufferSettings,
     sinks: Vec<String>,
@@ -54,7 +55,7 @@ pub fn open_spool(
         heirs_of_all: settings.heirs == Heirs::AllSinks,
     };
     let bound = Arc::new(SpoolBound::new(budget.clone(), options.segment_bytes()));
-    let (spool, backlog) = Spool::open(Arc::new(RealDisk), options, bound.clone())?;
+    let (spool, backlog) = Spool::open(disk, options, bound.clone())?;
     let room = SpoolRoom::new(spool, bound, bodies, settings, buffer.block_timeout);
     Ok(OpenedSpool { room, budget, backlog })
 }

@@ -25,10 +25,22 @@ use crate::pipeline::spooled::Bodies;
 use crate::pipeline::store::{Store, StoreParts};
 use crate::pipeline::supervisor::{Watch, supervise};
 use crate::pipeline::worker::Worker;
+use crate::spool::{Disk, RealDisk};
 
 impl Pipeline {
     /// Opens every sink; if one cannot be opened, those that were are closed again.
     pub fn open(
+        setups: Vec<SinkSetup>,
+        buffer: BufferSettings,
+        delivery: DeliverySettings,
+        secrets: Secrets,
+    ) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(RealDisk), setups, buffer, delivery, secrets)
+    }
+
+    /// As [`Pipeline::open`], with the spool on this disk.
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
         setups: Vec<SinkSetup>,
         buffer: BufferSettings,
         delivery: DeliverySettings,
@@ -47,7 +59,7 @@ impl Pipeline {
         let bodies = Arc::new(Bodies::new(pool.clone(), memory.clone()));
         let opened = match &buffer.spool {
             None => None,
-            Some(settings) => Some(open_spool(settings, &buffer, names, bodies.clone())?),
+            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone())?),
         };
         let recovered = opened.as_ref().map_or_else(
             || Recovered::nothing(setups.len()),

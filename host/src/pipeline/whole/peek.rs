@@ -1,10 +1,16 @@
 //! What tests may look at.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::Pipeline;
 
 impl Pipeline {
+    /// When the oldest event was recorded that no worker has taken out of the slots.
+    pub fn oldest_waiting(&self) -> Option<Instant> {
+        self.store.waiting().oldest
+    }
+
     /// Flushes of a sink that somebody waits for.
     pub fn flush_requests(&self, sink: usize) -> usize {
         self.sinks[sink].lock().flushes.len()

@@ -273,6 +273,46 @@ fn chunks_whose_headers_are_damaged_beside_each_other_are_told_apart() {
 }
 
 #[test]
+fn a_damaged_length_that_leads_to_a_later_frame_costs_one_event() {
+    let (_, mut bytes) = left_behind();
+    bytes[frame_at(3) + 4..][..4].copy_from_slice(&(4 * FRAME as u32).to_le_bytes());
+    let (_, opened) = open_with(&bytes);
+    assert_eq!((owed(&opened.backlog, 0), lost(&opened.backlog)), (all_but(3..4), 1));
+}
+
+#[test]
+fn frames_whose_chunk_has_lost_its_beginning_are_not_taken_for_those_of_the_chunk_before() {
+    let frames = FRAMES as u64;
+    // What of the first chunk says how much of it counts is there, and is not.
+    for header in [0..COMMITTED_AT, 0..HEADER] {
+        let (_, mut bytes) = left_behind();
+        bytes[chunk_at(0)..][header].fill(0);
+        bytes[chunk_at(1)..frame_at(frames + 4)].fill(0xff);
+        let (stage, opened) = open_with(&bytes);
+        assert_eq!(owed(&opened.backlog, 0), all_but(frames + 1..frames + 4));
+        assert_eq!(lost(&opened.backlog), 3);
+        opened.backlog.gaps.into_iter().for_each(|gap| gap.heal().unwrap());
+        let next = stage.killed().open();
+        assert_eq!((owed(&next.backlog, 0), lost(&next.backlog)), (all_but(frames + 1..frames + 4), 0));
+    }
+}
+
+#[test]
+fn a_damaged_header_of_a_chunk_that_the_file_is_cut_within_is_repaired() {
+    let (_, mut bytes) = left_behind();
+    bytes.truncate(frame_at(5) + 20);
+    bytes[chunk_at(0)] ^= 1;
+    let (stage, opened) = open_with(&bytes);
+    assert_eq!(owed(&opened.backlog, 0), [1, 2, 3, 4]);
+    opened.backlog.gaps.into_iter().for_each(|gap| gap.heal().unwrap());
+    let next = stage.killed();
+    let copies_before = copies(&next).len();
+    let opened = next.open();
+    assert_eq!((owed(&opened.backlog, 0), lost(&opened.backlog)), (vec![1, 2, 3, 4], 0));
+    assert_eq!(copies(&next).len(), copies_before, "damaged no more");
+}
+
+#[test]
 fn a_segment_that_is_all_noise_is_a_gap_and_once_healed_gone() {
     let noise: Vec<u8> = (0..SEGMENT).map(|at| (at * 7 % 251) as u8).collect();
     let (stage, opened) = open_with(&noise);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::stage::*;
-use crate::spool::{Backlog, RealDisk, Spool, close_locks_in_child};
+use crate::spool::{Backlog, Disk, RealDisk, Spool, close_locks_in_child};
 
 #[test]
 fn many_folders_are_taken_over_the_oldest_first() {
@@ -71,7 +71,8 @@ fn what_a_process_left_that_died_while_it_made_its_folder_is_cleared_away() {
         let opened = left.open();
         assert!(opened.backlog.parts.is_empty() && opened.backlog.gaps.is_empty());
         opened.spool.close();
-        assert!(left.disk.files().is_empty(), "after {operations}: {:?}", left.disk.files());
+        let names = left.disk.list(&left.options.dir).unwrap();
+        assert_eq!(names, [""; 0], "after {operations}");
     }
 }
 
@@ -102,6 +103,23 @@ fn real_stage(dir: &std::path::Path) -> (Arc<Spool>, Backlog) {
     let mut options = Stage::new(&["a"]).options;
     options.dir = dir.to_owned();
     Spool::open(Arc::new(RealDisk), options, unbounded()).unwrap()
+}
+
+#[test]
+fn on_a_real_disk_the_folder_of_a_living_process_is_left_alone() {
+    let temp = tempfile::tempdir().unwrap();
+    let (living, _) = real_stage(temp.path());
+    let chunks = fill(&living, 1, 30);
+    let (other, backlog) = real_stage(temp.path());
+    assert!(backlog.parts.is_empty() && backlog.gaps.is_empty());
+    other.close();
+    // All of it is still there, and its owner's.
+    assert_eq!(chunks.iter().map(|chunk| chunk.read(0, 152, sequences).unwrap()[0]).min(), Some(1));
+    living.close();
+    let (heir, backlog) = real_stage(temp.path());
+    assert_eq!(owed(&backlog, 0), (1..=30).collect::<Vec<_>>());
+    settle(&backlog);
+    heir.close();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod commits;
 mod damage;
 mod folders;
+mod inspecting;
 mod model;
 mod normal;
 mod recycling;
@@ -10,3 +11,4 @@ mod sinks;
 mod space;
 mod speed;
 mod stage;
+mod stores;

@@ -362,6 +362,38 @@ fn a_file_that_was_truncated_is_written_to_from_its_new_end() {
 }
 
 #[test]
+fn whatever_befell_the_file_is_noticed_by_a_flush_and_said_once() {
+    type Befall = fn(&Folder);
+    let befalls: [(&str, Befall); 4] = [
+        ("was moved away", |folder| fs::rename(folder.file(), folder.path("moved")).unwrap()),
+        ("was deleted, with ", |folder| fs::remove_file(folder.file()).unwrap()),
+        ("was replaced by another file", |folder| {
+            fs::write(folder.path("other"), "").unwrap();
+            fs::rename(folder.path("other"), folder.file()).unwrap();
+        }),
+        ("was truncated: its last ", |folder| {
+            OpenOptions::new().write(true).open(folder.file()).unwrap().set_len(0).unwrap();
+        }),
+    ];
+    for (said, befall) in befalls {
+        let folder = Folder::new();
+        let mut sink = folder.open();
+        sink.write(&events(&["a"])).unwrap();
+        sink.flush(deadline()).unwrap();
+        assert_eq!(folder.logs(), [""; 0]);
+        befall(&folder);
+        for _ in 0..2 {
+            sink.flush(deadline()).unwrap();
+            let logs = folder.logs();
+            assert!(logs.len() == 1 && logs[0].contains(said), "{said}: {logs:?}");
+        }
+        sink.write(&events(&["b"])).unwrap();
+        assert_eq!(folder.attributes("a.ndjson"), ["b"]);
+        assert_eq!(folder.logs().len(), 1);
+    }
+}
+
+#[test]
 fn half_a_line_that_somebody_left_is_moved_away_before_the_next_batch() {
     let folder = Folder::new();
     let mut sink = folder.open();

@@ -45,6 +45,8 @@ enum Payload {
     Text,
     /// A value that is no text, and panics again when it is dropped.
     Value,
+    /// With nothing: the whole process is aborted.
+    Abort,
 }
 
 /// Panics where it is told.
@@ -60,6 +62,7 @@ impl PanickingOptions {
             match self.payload {
                 Payload::Text => panic!("told to"),
                 Payload::Value => panic_any(Nasty),
+                Payload::Abort => std::process::abort(),
             }
         }
     }

@@ -1,4 +1,9 @@
-//! A line of the file of dead letters.
+//! A line of the file of dead letters, as it is written and read.
+//!
+//! ```text
+//! {"schema":1,"id":…,"event":{…canonical…},"sink":…,"class":…,"reason":…,"attempts":n,"first_failed":…,"dead_lettered":…}
+//! {"replayed":id,"at":…}
+//! ```
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -6,15 +11,23 @@ use serde_json::value::RawValue;
 /// An event that was given up on, as it stands in the file.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Letter {
+    /// 1.
     pub schema: u32,
+    /// A UUIDv7.
     pub id: String,
-    /// The canonical event.
+    /// The canonical event, as the sink would have got it.
     pub event: Box<RawValue>,
+    /// The sink's name.
     pub sink: String,
+    /// Its class path.
     pub class: String,
+    /// Why it was given up.
     pub reason: String,
+    /// How often it was tried.
     pub attempts: u64,
+    /// When it failed first; a time as in an event.
     pub first_failed: String,
+    /// When it was given up.
     pub dead_lettered: String,
 }
 
@@ -31,7 +44,9 @@ pub struct Mark {
 /// A line of the file.
 #[derive(Debug)]
 pub enum Entry {
+    /// An event that was given up on.
     Letter(Letter),
+    /// That one was delivered after all.
     Mark(Mark),
 }
 
@@ -53,6 +68,14 @@ impl Entry {
 }
 
 impl Letter {
+    /// Appends its line, with the newline; on an error `out` is as before. The event must be one line.
+    pub fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        let start = out.len();
+        serde_json::to_writer(&mut *out, self).inspect_err(|_| out.truncate(start))?;
+        out.push(b'\n');
+        Ok(())
+    }
+
     /// The id of the event, where it can be read.
     pub fn event_id(&self) -> Option<String> {
         #[derive(Deserialize)]

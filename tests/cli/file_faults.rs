@@ -1,0 +1,271 @@
+//! Whatever befalls the audit file and its disk while the program runs with a spool.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use audit_tests::oracle::{Repeats, Summary};
+use audit_tests::{Dir, Running};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
+
+use crate::watched::{Watched, canonical};
+
+/// A sink that prints what it gets at once, and the file sink, with a small spool; this as options of the file sink.
+fn config(options: &str) -> String {
+    format!(
+        r#"
+[[audit_logger]]
+name = "print"
+class = "print.PrintAuditLogger"
+options = {{ format = "json", batch_size = 1 }}
+[[audit_logger]]
+name = "out"
+class = "file.FileAuditLogger"
+options = {{ path = "out.ndjson", flush_interval = 0.001, {options} }}
+[buffer]
+spool_dir = "spool"
+spool_max_bytes = 1048576
+max_event_bytes = 4096
+[delivery]
+retry_initial = 0.001
+retry_max = 0.002
+"#
+    )
+}
+
+/// How many attempts the program has made anew so far.
+fn retried(running: &mut Running) -> u64 {
+    running.signal(Signal::USR1);
+    Summary::of(&running.wait_for("\"accepted\":")).totals.count("retried")
+}
+
+/// Sets a soft limit of the program, which any owner of a process may; returns the one before.
+fn set_limit(running: &Running, resource: Resource, current: Option<u64>) -> Option<u64> {
+    let maximum = getrlimit(resource).maximum;
+    let limit = Rlimit { current: current.or(maximum), maximum };
+    prlimit(Some(running.pid()), resource, limit).expect("a limit").current
+}
+
+/// Sends these lines, and waits until the file has the last of them.
+fn send_and_wait(running: &mut Running, dir: &Dir, lines: &[String]) -> String {
+    running.send(&(lines.join("\n") + "\n"));
+    let printed = lines.iter().map(|_| running.read_line()).collect();
+    while !dir.read("out.ndjson").ends_with(&format!("{}\n", lines.last().expect("a line"))) {
+        std::thread::yield_now();
+    }
+    printed
+}
+
+#[test]
+fn a_file_that_is_deleted_truncated_replaced_or_moved_is_missed_with_the_next_batch_and_said() {
+    type Befall = fn(&Dir);
+    let befalls: [(&str, Befall); 4] = [
+        ("was deleted, with", |dir| fs::remove_file(dir.path("out.ndjson")).expect("deleted")),
+        ("was replaced by another file", |dir| {
+            fs::write(dir.path("other"), "").expect("written");
+            fs::rename(dir.path("other"), dir.path("out.ndjson")).expect("replaced");
+        }),
+        ("was moved away", |dir| fs::rename(dir.path("out.ndjson"), dir.path("moved")).expect("moved")),
+        ("was truncated: its last", |dir| {
+            fs::File::options()
+                .write(true)
+                .open(dir.path("out.ndjson"))
+                .expect("there")
+                .set_len(0)
+                .expect("cut");
+        }),
+    ];
+    let input = canonical(30);
+    let (first, second) = input.split_at(15);
+    for (said, befall) in befalls {
+        let mut watched = Watched::new(said, &config(""), &["print", "out"], Repeats::Never);
+        let life = watched.begin(&input);
+        let mut running = watched.dir.audit_host(&["run", "--summary", "json"]).start();
+        let mut printed = send_and_wait(&mut running, &watched.dir, first);
+        // What was in it by then is gone with it, and was delivered.
+        watched.oracle.wrote(life, "out", &watched.dir.read("out.ndjson"));
+        befall(&watched.dir);
+        printed += &send_and_wait(&mut running, &watched.dir, second);
+        running.wait_for(said);
+        running.stdin = None;
+        let mut ran = running.end();
+        ran.stdout = printed + &ran.stdout;
+        assert_eq!(ran.status, 0, "{said}: {ran:?}");
+        watched.accepted(&input);
+        watched.ended(life, &ran);
+        watched.assert_all_is_settled();
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_at_every_write_and_then_has_space_again_tears_nothing_and_costs_nothing() {
+    // Files may grow to a limit, which is raised each time that the sink has met it: in most cases within a line.
+    const STEP: u64 = 1237;
+    let input = canonical(1000);
+    let total: u64 = input.iter().map(|line| line.len() as u64 + 1).sum();
+    let mut watched = Watched::new("full", &config("batch_size = 5"), &["print", "out"], Repeats::Never);
+    let life = watched.begin(&input);
+    let program = watched.dir.audit_host(&["run", "--summary", "json"]);
+    // The system would end it by a signal otherwise.
+    let mut running = program.started_after("trap '' XFSZ").start();
+    // The segments of the spool have this size.
+    let mut limit = 64 << 10;
+    // Plugins are copied before the first event.
+    let mut printed = send_and_wait(&mut running, &watched.dir, &input[..1]);
+    set_limit(&running, Resource::Fsize, Some(limit));
+    running.send(&(input[1..].join("\n") + "\n"));
+    printed.extend(input[1..].iter().map(|_| running.read_line()));
+    let (mut times_full, mut before) = (0, 0);
+    while limit < total {
+        let now = retried(&mut running);
+        if now > before {
+            // It has failed at this limit.
+            (times_full, limit) = (times_full + 1, limit + STEP);
+            set_limit(&running, Resource::Fsize, Some(limit));
+            before = retried(&mut running);
+        }
+    }
+    set_limit(&running, Resource::Fsize, None);
+    running.stdin = None;
+    let mut ran = running.end();
+    ran.stdout = printed + &ran.stdout;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(times_full > 50, "{times_full}");
+    watched.accepted(&input);
+    watched.ended(life, &ran);
+    watched.assert_all_is_settled();
+}
+
+/// The arguments of `mount` that put a new disk of this size over the folder `small`, which is made; `None` where the
+/// system lets nobody do that, who has no privileges.
+fn small_disk(dir: &Dir, size: &str) -> Option<String> {
+    fs::create_dir(dir.path("small")).expect("a folder");
+    let disk = format!("-t tmpfs -o mode=0700,size={size} tmpfs {}", dir.path("small").display());
+    let tried = Command::new("unshare").args(["-Urm", "sh", "-c", &format!("mount {disk}")]).output();
+    let is_possible = tried.is_ok_and(|tried| tried.status.success());
+    if !is_possible {
+        eprintln!("not shown here: mounting needs user namespaces");
+    }
+    is_possible.then_some(disk)
+}
+
+/// The folder `small` as the program sees it.
+fn small_seen_by(running: &Running, dir: &Dir) -> PathBuf {
+    format!("/proc/{}/root{}", running.pid(), dir.path("small").display()).into()
+}
+
+/// Takes all the space there is.
+fn fill_up(path: &Path) {
+    let mut file = fs::File::create(path).expect("an empty file takes no space");
+    for bytes in [4096, 1] {
+        while file.write_all(&vec![0; bytes]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_real_disk_of_spool_and_file_that_is_full_now_and_then_costs_nothing() {
+    const ROUNDS: usize = 5;
+    let input = canonical(2000);
+    let config =
+        config("").replace("\"out.ndjson\"", "\"small/out.ndjson\"").replace("\"spool\"", "\"small/spool\"");
+    let mut watched = Watched::new("a small disk", &config, &["print", "out"], Repeats::Never);
+    let Some(disk) = small_disk(&watched.dir, "2560k") else { return };
+    let mount = format!("mount {disk} && exec \"$@\"");
+    let life = watched.begin(&input);
+    let program = watched.dir.audit_host(&["run", "--summary", "json"]);
+    let mut running = program.started_by(&["unshare", "-Urm", "sh", "-c", &mount, "sh"]).start();
+    let mut printed = String::new();
+    let small = small_seen_by(&running, &watched.dir);
+    for (round, lines) in input.chunks(input.len() / ROUNDS).enumerate() {
+        let (first, others) = lines.split_first().expect("several");
+        // The disk is there once this is printed.
+        running.send(&format!("{first}\n"));
+        printed += &running.read_line();
+        fill_up(&small.join("filler"));
+        let text = others.join("\n") + "\n";
+        let mut stdin = running.stdin.take().expect("standard input is open");
+        std::thread::scope(|scope| {
+            let sent = scope.spawn(move || stdin.write_all(text.as_bytes()).map(|()| stdin));
+            let said = running.wait_for("os error 28");
+            assert!(said.contains("No space left on device"), "round {round}: {said}");
+            fs::remove_file(small.join("filler")).expect("the filler is there");
+            printed.extend(others.iter().map(|_| running.read_line()));
+            running.stdin = Some(sent.join().expect("no panic").expect("the program reads"));
+        });
+    }
+    let out = wait_for_lines(&small.join("out.ndjson"), input.len());
+    running.stdin = None;
+    let mut ran = running.end();
+    ran.stdout = printed + &ran.stdout;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    watched.accepted(&input);
+    watched.oracle.wrote(life, "out", &out);
+    watched.ended(life, &ran);
+    watched.oracle.assert("a small disk");
+}
+
+/// Waits until a file has so many lines; returns them.
+fn wait_for_lines(path: &Path, count: usize) -> String {
+    loop {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        if text.lines().count() == count && text.ends_with('\n') {
+            return text;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_disk_that_is_mounted_over_the_file_is_noticed_with_the_next_batch_and_said() {
+    let input = canonical(30);
+    let config = config("").replace("\"out.ndjson\"", "\"small/out.ndjson\"");
+    let mut watched = Watched::new("mounted over", &config, &["print", "out"], Repeats::Never);
+    let Some(disk) = small_disk(&watched.dir, "1m") else { return };
+    let life = watched.begin(&input);
+    let program = watched.dir.audit_host(&["run", "--summary", "json"]);
+    let mut running = program.started_by(&["unshare", "-Urm"]).start();
+    let (first, second) = input.split_at(15);
+    running.send(&(first.join("\n") + "\n"));
+    let before = wait_for_lines(&watched.dir.path("small/out.ndjson"), first.len());
+    let inside = format!("nsenter -t {} -U -m --preserve-credentials mount {disk}", running.pid());
+    let mounted = Command::new("sh").args(["-c", &inside]).output().expect("a shell");
+    assert!(mounted.status.success(), "{mounted:?}");
+    running.send(&(second.join("\n") + "\n"));
+    running.wait_for("it is opened anew");
+    let after = wait_for_lines(&small_seen_by(&running, &watched.dir).join("out.ndjson"), second.len());
+    running.stdin = None;
+    let ran = running.end();
+    assert_eq!(ran.status, 0, "{ran:?}");
+    watched.accepted(&input);
+    watched.oracle.wrote(life, "out", &(before + &after));
+    watched.ended(life, &ran);
+    watched.assert_all_is_settled();
+}
+
+#[test]
+fn without_a_descriptor_left_for_file_and_spool_it_waits_and_then_goes_on() {
+    let input = canonical(1000);
+    let mut watched = Watched::new("descriptors", &config(""), &["print", "out"], Repeats::Never);
+    let life = watched.begin(&input);
+    let mut running = watched.dir.audit_host(&["run", "--summary", "json"]).start();
+    let (first, others) = input.split_at(10);
+    let mut printed = send_and_wait(&mut running, &watched.dir, first);
+    watched.oracle.wrote(life, "out", &watched.dir.read("out.ndjson"));
+    let before = set_limit(&running, Resource::Nofile, Some(3));
+    // It has to be opened anew, which it cannot.
+    fs::remove_file(watched.dir.path("out.ndjson")).expect("deleted");
+    running.send(&(others[..10].join("\n") + "\n"));
+    let said = running.wait_for("os error 24");
+    assert!(said.contains("Too many open files"), "{said}");
+    set_limit(&running, Resource::Nofile, before);
+    running.send(&(others[10..].join("\n") + "\n"));
+    running.stdin = None;
+    let mut ran = running.end();
+    printed += &ran.stdout;
+    ran.stdout = printed;
+    assert_eq!(ran.status, 0, "{ran:?}");
+    watched.accepted(&input);
+    watched.ended(life, &ran);
+    watched.assert_all_is_settled();
+}

@@ -1,0 +1,118 @@
+//! Sinks and disks that fail while everything is in the spool: nothing is lost, and the next process goes on.
+
+use audit_tests::oracle::Repeats;
+
+use crate::watched::{Watched, canonical};
+
+/// One sink `out`, with a spool.
+fn config(sink: &str) -> String {
+    format!(
+        "[[audit_logger]]\nname = \"out\"\n{sink}\n[buffer]\nspool_dir = \"spool\"\n\
+         [delivery]\nretry_initial = 0.001\nretry_max = 0.002\nwrite_timeout = 0.1\nshutdown_timeout = 0.3\n"
+    )
+}
+
+const FILE: &str = "class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }";
+
+fn hanging(place: &str, times: u32) -> String {
+    config(&format!(
+        "class = \"test.Hanging\"\noptions = {{ in = \"{place}\", release = \"never\", times = {times}, path = \"out.ndjson\" }}"
+    ))
+}
+
+fn panicking(place: &str, times: u32) -> String {
+    config(&format!(
+        "class = \"test.Panicking\"\noptions = {{ in = \"{place}\", times = {times}, path = \"out.ndjson\" }}"
+    ))
+}
+
+#[test]
+fn a_sink_that_hangs_or_panics_wherever_it_likes_costs_nothing_and_the_next_process_goes_on() {
+    let input = canonical(1000);
+    for faulty in ["write", "flush", "close"]
+        .map(|place| hanging(place, 0))
+        .into_iter()
+        .chain(["write", "flush", "close", "drop"].map(|place| panicking(place, 0)))
+    {
+        let mut watched = Watched::new(&*faulty, &faulty, &["out"], Repeats::Anywhere);
+        let ran = watched.run(&input);
+        assert_ne!(ran.status, 101, "{faulty}: {ran:?}");
+        watched.assert();
+        watched.dir.write("audit.toml", config(FILE));
+        let ran = watched.run(&[]);
+        assert_eq!(ran.status, 0, "{faulty}: {ran:?}");
+        watched.assert_all_is_settled();
+    }
+}
+
+#[test]
+fn a_sink_that_hangs_or_panics_once_is_opened_anew_and_gets_everything() {
+    let input = canonical(1000);
+    for faulty in [hanging("write", 1), hanging("flush", 1), panicking("write", 2), panicking("flush", 1)] {
+        let mut watched = Watched::new(&*faulty, &faulty, &["out"], Repeats::Anywhere);
+        let ran = watched.run(&input);
+        let summary = audit_tests::oracle::Summary::of(ran.summary()).totals;
+        assert_eq!((summary.count("delivered"), summary.count("lost")), (1000, 0), "{faulty}: {ran:?}");
+        watched.assert();
+    }
+}
+
+#[test]
+fn a_poisonous_event_in_any_position_of_a_batch_is_dead_lettered_alone() {
+    let input = canonical(10);
+    for poison_as in ["permanent", "panic"] {
+        for poisonous in &input {
+            let id = audit_tests::oracle::id_of(poisonous).expect("a canonical line");
+            let config = config(&format!(
+                "class = \"test.Failing\"\noptions = {{ poison = \"{id}\", poison_as = \"{poison_as}\", \
+                 path = \"out.ndjson\", batch_size = 10, flush_interval = 3600 }}"
+            ));
+            let mut watched = Watched::new(poison_as, &config, &["out"], Repeats::Never);
+            let ran = watched.run(&input);
+            assert_eq!(ran.status, 1, "{ran:?}");
+            watched.assert_all_is_settled();
+            let letters = watched.dir.lines("dead-letters.ndjson");
+            assert!(letters.len() == 1 && letters[0].contains(poisonous), "{letters:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sink_that_aborts_its_process_costs_nothing_that_was_accepted() {
+    let input = canonical(5000);
+    let aborting = r#"
+[[audit_logger]]
+name = "print"
+class = "print.PrintAuditLogger"
+options = { format = "json", batch_size = 1 }
+[[audit_logger]]
+name = "out"
+class = "test.Panicking"
+options = { in = "write", payload = "abort", path = "out.ndjson", batch_size = 5000, flush_interval = 3600 }
+[buffer]
+spool_dir = "spool"
+"#;
+    let mut watched = Watched::new("abort", aborting, &["print", "out"], Repeats::AfterKill);
+    let life = watched.begin(&input);
+    let mut running = watched.dir.audit_host(&["run"]).start();
+    let (last, others) = input.split_last().expect("many");
+    running.send(&(others.join("\n") + "\n"));
+    let printed: String = others.iter().map(|_| running.read_line()).collect();
+    watched.accepted(others);
+    // The batch is full with this one.
+    running.send(&format!("{last}\n"));
+    let ran = running.end();
+    assert_eq!(ran.status, 128 + 6, "{ran:?}");
+    watched.killed(life, &(printed + &ran.stdout));
+    watched.assert();
+    watched.dir.write(
+        "audit.toml",
+        aborting.replace(
+            "class = \"test.Panicking\"\noptions = { in = \"write\", payload = \"abort\",",
+            "class = \"file.FileAuditLogger\"\noptions = {",
+        ),
+    );
+    let ran = watched.run(&[]);
+    assert_eq!(ran.status, 0, "{ran:?}");
+    watched.assert_all_is_settled();
+}

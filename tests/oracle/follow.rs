@@ -1,0 +1,28 @@
+//! What comes to a file from one look to the next.
+
+use std::path::PathBuf;
+
+/// What comes to a file that lines are appended to, from one look to the next.
+pub struct Follow {
+    path: PathBuf,
+    at: usize,
+}
+
+impl Follow {
+    /// From the beginning of this file, which may not be there yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, at: 0 }
+    }
+
+    /// What is there since the last look. A last line that is not whole is looked at again the next time: a sink cuts it
+    /// off when it goes on.
+    ///
+    /// # Panics
+    /// If whole lines are gone, or it is no text.
+    pub fn more(&mut self) -> String {
+        let bytes = std::fs::read(&self.path).unwrap_or_default();
+        let more = bytes.get(self.at..).unwrap_or_else(|| panic!("{}: lines are gone", self.path.display()));
+        self.at += more.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        String::from_utf8(more.to_vec()).expect("text")
+    }
+}
