@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Case, Checked, Event, Outcome, Places, check_lines};
+use crate::{Case, Checked, Outcome, Places, check_lines};
 
 /// Who takes part.
 #[derive(Clone, Debug)]
@@ -61,10 +61,14 @@ impl Entrant {
             .map_err(|error| format!("said no outcome: {error}"))?;
         let checked = match self.lines {
             None => Checked::default(),
-            Some(_) => {
-                let events: Vec<Event> = case.input().events();
-                let events: Vec<_> = events.into_iter().map(|event| event.audit).collect();
-                check_lines(&case.out(), &events).map_err(|error| format!("its file: {error}"))?
+            Some(wanted) => {
+                let events: Vec<_> = case.input().events().into_iter().map(|event| event.audit).collect();
+                let checked =
+                    check_lines(&case.out(), &events).map_err(|error| format!("its file: {error}"))?;
+                if checked.lines > wanted {
+                    return Err(format!("wrote {} lines too many", checked.lines - wanted));
+                }
+                checked
             }
         };
         let _ = fs::remove_dir_all(folder);
