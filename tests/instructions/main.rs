@@ -1,12 +1,14 @@
 //! One path, so many times, for `valgrind --tool=callgrind`: twice, and the difference is what the events cost.
 //!
-//! `audit-instructions PATH COUNT`, where PATH is `record` (id and frame, as `record` makes them) or `worker` (the
-//! canonical lines of frames).
+//! `audit-instructions PATH COUNT`, where PATH is `record` (id and frame, as `record` makes them), `worker` (the
+//! canonical lines of frames) or `loader` (the file sink beside this program checked against its pin, copied and loaded).
+//! `bench/instructions` compares them with its baseline.
 
 use std::hint::black_box;
 
 use audit_host::event::frame::{self, Stamp};
 use audit_host::event::{IdGenerator, Timestamp};
+use audit_host::loader::{Sha256, check_file};
 use audit_tests::measured_event;
 
 /// Frames in a chunk of 64 KiB.
@@ -19,8 +21,9 @@ fn main() {
     match path.as_str() {
         "record" => record(count),
         "worker" => worker(count),
+        "loader" => loader(count),
         _ => {
-            eprintln!("usage: audit-instructions record|worker COUNT");
+            eprintln!("usage: audit-instructions record|worker|loader COUNT");
             std::process::exit(2);
         }
     }
@@ -60,5 +63,15 @@ fn worker(count: usize) {
         entries.clear();
         assert_eq!(frame::write_lines(black_box(&frames), &mut lines, &mut entries), FRAMES);
         black_box((&lines, &entries));
+    }
+}
+
+fn loader(count: usize) {
+    let here = std::env::current_exe().expect("a program knows its own path");
+    let plugin = here.with_file_name("libaudit_sink_file.so");
+    let pin = Sha256::of(std::fs::File::open(&plugin).expect("cargo has built it")).expect("it can be read");
+    for _ in 0..count {
+        let checked = check_file(&plugin, Some(&pin)).expect("it is pinned");
+        black_box(checked.load().expect("it is a plugin"));
     }
 }

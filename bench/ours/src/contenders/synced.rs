@@ -1,0 +1,53 @@
+//! Lines, and an `fdatasync` for each `group` of them, into a file whose blocks are all there: what a disk allows.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use bench_harness::{Case, Contender, Event, Places, measured_event};
+
+const FILE_BYTES: u64 = 64 << 20;
+
+/// A file on the disk.
+pub struct Synced {
+    file: File,
+    group: u64,
+}
+
+impl Synced {
+    /// Fills the file with zeros, so that no sync has to write more than lines.
+    pub fn open(case: &Case) -> Self {
+        let path = Places::new().disk().join("synced");
+        fs::create_dir_all(Places::new().disk()).expect("a folder on the disk");
+        let mut file = File::create(path).expect("a new file");
+        let zeros = vec![0; 1 << 20];
+        (0..FILE_BYTES >> 20).for_each(|_| file.write_all(&zeros).expect("there is room"));
+        file.sync_all().expect("the disk works");
+        Self { file, group: case.get("group", 1) }
+    }
+}
+
+impl Contender for Synced {
+    fn producer(&self) -> impl FnMut(&Event) {
+        let line = format!("{}\n", measured_event().to_json()).into_bytes();
+        let (mut lines, mut waiting, mut at) = (Vec::new(), 0, 0);
+        move |_| {
+            lines.extend_from_slice(&line);
+            waiting += 1;
+            if waiting == self.group {
+                if at + lines.len() as u64 > FILE_BYTES {
+                    at = 0;
+                }
+                self.file.write_all_at(&lines, at).expect("there is room");
+                self.file.sync_data().expect("the disk works");
+                at += lines.len() as u64;
+                lines.clear();
+                waiting = 0;
+            }
+        }
+    }
+
+    fn finish(self) -> Option<u64> {
+        None
+    }
+}
