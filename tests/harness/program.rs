@@ -70,11 +70,6 @@ impl Program {
         self
     }
 
-    /// Has it started by a shell, after these commands.
-    pub fn started_after(self, commands: &str) -> Self {
-        self.started_by(&["sh", "-c", &format!("{commands}; exec \"$@\""), "sh"])
-    }
-
     /// Runs it to its end by a shell, so that `redirections` can close what a parent process cannot.
     pub fn run_with(self, redirections: &str) -> Ran {
         self.started_by(&["sh", "-c", &format!("exec \"$@\" {redirections}"), "sh"]).run()

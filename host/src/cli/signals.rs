@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::{flag, low_level};
 
 use super::failure::Failure;
@@ -38,7 +38,8 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Takes SIGTERM and SIGINT over.
+    /// Takes SIGTERM and SIGINT over; and SIGXFSZ, so that a file at the process's limit (`ulimit -f`, `LimitFSIZE=`) is a
+    /// write that fails, as on a full disk.
     pub fn on_signals() -> Result<Arc<Self>, Failure> {
         let install = || -> io::Result<Self> {
             let (awaken, waker) = pipe()?;
@@ -53,6 +54,7 @@ impl Stop {
                 low_level::pipe::register(number, waker.try_clone()?)?;
                 low_level::pipe::register(number, signalled.try_clone()?)?;
             }
+            flag::register(SIGXFSZ, Arc::default())?;
             let echo = Builder::new().name("audit-signals".into()).spawn(move || {
                 if first.read_exact(&mut [0]).is_ok() {
                     // The echo is told from a second signal by nothing but the time: in a thread that does nothing else.
