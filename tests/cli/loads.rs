@@ -25,10 +25,7 @@ fn lines(count: usize) -> Vec<String> {
 }
 
 fn config(sink: &str, buffer: &str) -> String {
-    format!(
-        "[[audit_logger]]\nname = \"out\"\n{sink}\n[buffer]\nspool_dir = \"spool\"\n{buffer}\n\
-         [delivery]\nshutdown_timeout = 0.5\n"
-    )
+    format!("[[audit_logger]]\nname = \"out\"\n{sink}\n[buffer]\nspool_dir = \"spool\"\n{buffer}\n")
 }
 
 #[test]
@@ -37,8 +34,8 @@ fn a_backlog_of_none_of_one_and_of_many_is_delivered_first_in_order_and_once() {
     let hanging = "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }";
     let room = "spool_max_bytes = 2147483648";
     for count in [0, 1, input.len() - 1] {
-        let mut watched =
-            Watched::new(format!("{count} before"), &config(hanging, room), &["out"], Repeats::Never);
+        let impatient = config(hanging, room) + "[delivery]\nshutdown_timeout = 0.5\n";
+        let mut watched = Watched::new(format!("{count} before"), &impatient, &["out"], Repeats::Never);
         let ran = watched.run(&input[..count]);
         assert_eq!(ran.status, i32::from(count > 0), "{ran:?}");
         let file = "class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }";

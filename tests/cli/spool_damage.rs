@@ -16,7 +16,7 @@ const ROUNDS: u64 = 15;
 fn config(sink: &str) -> String {
     format!(
         "[[audit_logger]]\nname = \"out\"\n{sink}\n[buffer]\nspool_dir = \"spool\"\nspool_max_bytes = 8388608\n\
-         max_event_bytes = 65536\n[delivery]\nshutdown_timeout = 0.2\n"
+         max_event_bytes = 65536\n"
     )
 }
 
@@ -42,7 +42,7 @@ fn what_flipped_bits_cost_is_missing_counted_and_told_and_nothing_else_is() {
     let rounds =
         std::env::var("AUDIT_DAMAGE_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
     let input = canonical(2000);
-    let left = Dir::with(&config(HANGING));
+    let left = Dir::with(&(config(HANGING) + "[delivery]\nshutdown_timeout = 0.2\n"));
     let ran = left.audit_host(&["run"]).input(input.join("\n")).run();
     assert!(ran.summary().ends_with(" spooled=2000 recovered=0"), "{ran:?}");
     let mut lost = 0;

@@ -3,9 +3,10 @@
 //! In turn, on the same brokers, with the same properties, payloads and keys: the sink through the host, loops over bare
 //! librdkafka, rdkafka's own producer, and `rdkafka_performance`, librdkafka's own benchmark, which is compiled from the
 //! source that comes with the crate. A run lasts from the first message to the last delivery report; the table has medians
-//! over all rounds; its ratios are to the first line, and its CPU time is that of an event in this process (with the mock,
-//! where that is used) and its children. With `AUDIT_KAFKA=real` the brokers are Apache Kafka, else librdkafka's mock in this process.
-//! `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and messages.
+//! over all rounds. Ratios are taken within each round, since what else the machine does hits a round as a whole, and are to
+//! the row that does the same work. With `AUDIT_KAFKA=real` the brokers are Apache Kafka, else librdkafka's mock in this
+//! process. `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and messages; numbers of rows as
+//! arguments (`-- 0 1`), and `AUDIT_KAFKA_PARTITIONS`, measure only these.
 
 #[path = "bench/bare.rs"]
 mod bare;
@@ -21,7 +22,7 @@ mod performance;
 mod real;
 
 use cluster::Cluster;
-use contenders::{CONTENDERS, Load};
+use contenders::{CONTENDERS, Contender, Load, Run};
 
 const TOPIC: &str = "permission-events";
 
@@ -31,64 +32,68 @@ fn main() {
     };
     let rounds = number("AUDIT_KAFKA_ROUNDS", 5).max(1);
     let messages = number("AUDIT_KAFKA_MESSAGES", 500_000);
+    // Cargo adds `--bench`.
+    let wanted: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let rows: Vec<usize> =
+        (0..CONTENDERS.len()).filter(|row| wanted.is_empty() || wanted.contains(row)).collect();
     let performance = performance::build();
-    for partitions in [1, 3] {
+    let partitions = number("AUDIT_KAFKA_PARTITIONS", 0) as i32;
+    let topics = if partitions > 0 { vec![partitions] } else { vec![1, 3] };
+    for partitions in topics {
         let cluster = Cluster::start(1);
         cluster.create_topic(TOPIC, partitions);
         let load = Load::new(cluster.servers(), messages, performance.clone());
-        let mut rates: Vec<Vec<f64>> = vec![Vec::new(); CONTENDERS.len()];
-        let mut costs: Vec<Vec<f64>> = vec![Vec::new(); CONTENDERS.len()];
+        let rate = |run: Run| messages as f64 / run.took.as_secs_f64();
+        let mut measured: Vec<Vec<Run>> = vec![Vec::new(); CONTENDERS.len()];
         for round in 0..=rounds {
-            for (index, (_, run)) in CONTENDERS.iter().enumerate() {
-                let before = cpu_seconds();
-                let rate = messages as f64 / run(&load).as_secs_f64();
-                let cost = (cpu_seconds() - before) * 1e6 / messages as f64;
+            for &row in &rows {
+                let run = (CONTENDERS[row].run)(&load);
                 // The first round warms brokers and caches up.
                 if round > 0 {
-                    rates[index].push(rate);
-                    costs[index].push(cost);
+                    measured[row].push(run);
                 }
             }
         }
-        let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
         let one_minute = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         println!(
             "{partitions} partition(s), {messages} messages of {} bytes, medians of {rounds} rounds, load {}",
             load.payload_bytes(),
             one_minute.split(' ').next().unwrap_or("?")
         );
-        println!("  {:<52} {:>10} {:>21} {:>6} {:>8}", "", "events/s", "least to most", "ratio", "CPU µs");
-        for (index, (name, _)) in CONTENDERS.iter().enumerate() {
-            let (least, most) = (rates[index][0], rates[index][rates[index].len() - 1]);
-            println!(
-                "  {name:<52} {:>10.0} {:>21} {:>6.2} {:>8.2}",
-                medians[index],
-                format!("{least:.0} to {most:.0}"),
-                medians[index] / medians[0],
-                median(&mut costs[index])
+        println!(
+            "     {:<52} {:>10} {:>21} {:>8} {:>12} {:>21}",
+            "", "events/s", "least to most", "CPU µs", "of row", "least to most"
+        );
+        for &row in &rows {
+            let Contender { name, against, .. } = CONTENDERS[row];
+            let rates = sorted(measured[row].iter().map(|&run| rate(run)));
+            let costs = sorted(measured[row].iter().map(|run| run.cpu.as_secs_f64() * 1e6 / messages as f64));
+            let pairs = measured[row].iter().zip(&measured[against]);
+            let ratios = sorted(pairs.map(|(&run, &other)| rate(run) / rate(other)));
+            print!(
+                "  {row}  {name:<52} {:>10.0} {:>21} {:>8.2}",
+                median(&rates),
+                format!("{:.0} to {:.0}", rates[0], rates[rates.len() - 1]),
+                median(&costs)
             );
+            if against != row && !ratios.is_empty() {
+                print!(
+                    " {:>5.2} of {against:<3} {:>21}",
+                    median(&ratios),
+                    format!("{:.2} to {:.2}", ratios[0], ratios[ratios.len() - 1])
+                );
+            }
+            println!();
         }
     }
 }
 
-fn median(rates: &mut [f64]) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
-/// Processor time of this process and its children so far.
-fn cpu_seconds() -> f64 {
-    let mut sum = 0.0;
-    for who in [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN] {
-        let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
-        // SAFETY: there is a place for the answer, which is whole when the call succeeds.
-        let usage = unsafe {
-            assert_eq!(libc::getrusage(who, usage.as_mut_ptr()), 0);
-            usage.assume_init()
-        };
-        for time in [usage.ru_utime, usage.ru_stime] {
-            sum += time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-        }
-    }
-    sum
+fn median(sorted: &[f64]) -> f64 {
+    sorted[sorted.len() / 2]
 }

@@ -2,8 +2,8 @@
 //!
 //! A batch gets a slot until the last of its events is reported; the slot keeps the batch's bytes alive, since librdkafka
 //! sends from them. Failures become acknowledgements at once. Deliveries are collected until the whole batch is
-//! reported, or until [`InFlight::overdue`] is asked for them: with several partitions the reports of one batch come in
-//! many small pieces, and an acknowledgement for each would cost more than sending the events.
+//! reported, or until they are [overdue](InFlight::overdue): with several partitions the reports of one batch come in
+//! thousands of small pieces, and an acknowledgement for each would cost more than sending the events.
 
 use std::mem;
 
@@ -40,6 +40,8 @@ struct Slot {
     out: usize,
     /// Whether some are reported as delivered, and not acknowledged.
     ripe: bool,
+    /// Whether [`InFlight::overdue`] has seen it.
+    old: bool,
     company: Company,
     /// Whether all reports so far were deliveries.
     clean: bool,
@@ -71,6 +73,7 @@ impl InFlight {
             events: vec![Event::Out; events],
             out: events,
             ripe: false,
+            old: false,
             company,
             clean: true,
         };
@@ -141,16 +144,20 @@ impl InFlight {
         self.settle(slot, settled);
     }
 
-    /// Acknowledges what was delivered of batches that are not complete.
+    /// Acknowledges what was delivered of batches that were not complete the last time this was called, and are not now.
     pub fn overdue(&mut self, settled: &mut Settled) {
-        for slot in self.slots.iter_mut().flatten().filter(|slot| slot.ripe) {
-            slot.acknowledge(settled);
+        for slot in self.slots.iter_mut().flatten() {
+            if mem::replace(&mut slot.old, true) {
+                slot.acknowledge(settled);
+            }
         }
     }
 
-    /// Whether deliveries wait for [`InFlight::overdue`].
-    pub fn has_ripe(&self) -> bool {
-        self.slots.iter().flatten().any(|slot| slot.ripe)
+    /// Acknowledges whatever was delivered, since nobody will ask again.
+    pub fn finish(&mut self, settled: &mut Settled) {
+        for slot in self.slots.iter_mut().flatten() {
+            slot.acknowledge(settled);
+        }
     }
 
     /// Whether this event travels alone.
@@ -260,13 +267,23 @@ mod tests {
         for position in [0, 1, 3] {
             in_flight.report(ticket(slot, position), Verdict::Delivered, &mut settled);
         }
-        assert!(in_flight.has_ripe());
+        in_flight.overdue(&mut settled);
+        assert_eq!(fates(&settled), [], "the batch may still become complete");
         in_flight.overdue(&mut settled);
         in_flight.overdue(&mut settled);
-        assert!(!in_flight.has_ripe());
+        in_flight.finish(&mut settled);
         assert_eq!(fates(&settled), [(7, 0, 2, AckStatus::Delivered), (7, 3, 1, AckStatus::Delivered)]);
         in_flight.report(ticket(slot, 3), Verdict::Delivered, &mut settled);
         assert_eq!((fates(&settled).len(), in_flight.messages()), (2, 2), "a second report is ignored");
+    }
+
+    #[test]
+    fn whatever_is_delivered_is_told_at_the_end() {
+        let (mut in_flight, mut settled) = (InFlight::default(), Settled::default());
+        let slot = in_flight.begin(7, 2, None);
+        in_flight.report(ticket(slot, 1), Verdict::Delivered, &mut settled);
+        in_flight.finish(&mut settled);
+        assert_eq!(fates(&settled), [(7, 1, 1, AckStatus::Delivered)]);
     }
 
     #[test]

@@ -1,7 +1,11 @@
-//! The thread that hears what becomes of messages.
+//! Who hears what becomes of messages: the caller of [`Poller::look`] while it has batches to write, and a thread.
+//!
+//! A report wakes the thread, which frees messages that the caller's core has made, and contends with it for locks. So while
+//! the caller looks by itself, the thread only looks after it now and then.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,10 +16,11 @@ use crate::in_flight::Settled;
 use crate::native::{Happening, Producer};
 use crate::notices::Notices;
 
-/// How long deliveries of an incomplete batch are held back, to be acknowledged together.
-const COLLECT: Duration = Duration::from_millis(20);
-/// How often to look whether to end, where nothing happens.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often to look for deliveries of batches that do not become complete, and whether to end.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// How long the thread waits, where somebody else has looked meanwhile.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Hears what becomes of messages, and tells the host, until it is dropped.
 pub struct Poller {
@@ -27,6 +32,8 @@ struct Shared {
     producer: Producer,
     notices: Notices,
     ending: AtomicBool,
+    /// How often somebody but the thread has looked.
+    looks: AtomicU64,
     /// Something was settled; guarded by the lock of what is in flight.
     settled: Condvar,
 }
@@ -34,8 +41,13 @@ struct Shared {
 impl Poller {
     /// Starts the thread.
     pub fn start(producer: Producer, notices: Notices) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { producer, notices, ending: AtomicBool::new(false), settled: Condvar::new() });
+        let shared = Arc::new(Shared {
+            producer,
+            notices,
+            ending: AtomicBool::new(false),
+            looks: AtomicU64::new(0),
+            settled: Condvar::new(),
+        });
         let poller = shared.clone();
         let thread = thread::Builder::new().name("audit-kafka".into()).spawn(move || poller.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -51,9 +63,22 @@ impl Poller {
         &self.shared.notices
     }
 
+    /// Tells the host what has become of messages so far; does not wait.
+    pub fn look(&self) {
+        self.shared.looks.fetch_add(1, Ordering::Relaxed);
+        self.shared.poll(Duration::ZERO);
+    }
+
     /// Tells the host what was settled elsewhere.
     pub fn tell(&self, settled: Settled) {
         self.shared.tell(settled);
+    }
+
+    /// Tells the host of all deliveries so far: afterwards it may not listen any more.
+    pub fn finish(&self) {
+        let mut settled = Settled::default();
+        self.producer().in_flight().finish(&mut settled);
+        self.tell(settled);
     }
 
     /// Waits until nothing is in flight, until then at most; returns how many messages are.
@@ -75,6 +100,7 @@ impl Drop for Poller {
         self.shared.ending.store(true, Ordering::Release);
         self.shared.producer.wake();
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             // It has panicked, or ended.
             let _ = thread.join();
         }
@@ -83,26 +109,31 @@ impl Drop for Poller {
 
 impl Shared {
     fn run(&self) {
-        let mut collecting: Option<Instant> = None;
+        let mut round = Instant::now() + ROUND;
+        let mut looks = 0;
         while !self.ending.load(Ordering::Acquire) {
-            let timeout = collecting.map_or(IDLE, |since| COLLECT.saturating_sub(since.elapsed()));
-            self.producer.poll(timeout, &mut |happening| match happening {
-                Happening::Reports(settled) => self.tell(settled),
-                Happening::Log(level, facility, text) => self.notices.log(level, &facility, &text),
-                Happening::Error(code, words) => self.notices.error(code, &words),
-                Happening::Statistics(json) => self.notices.statistics(json),
-            });
-            collecting = match collecting {
-                Some(since) if since.elapsed() >= COLLECT => {
-                    let mut settled = Settled::default();
-                    self.producer.in_flight().overdue(&mut settled);
-                    self.tell(settled);
-                    None
-                }
-                Some(since) => Some(since),
-                None => self.producer.in_flight().has_ripe().then(Instant::now),
-            };
+            let seen = mem::replace(&mut looks, self.looks.load(Ordering::Relaxed));
+            match seen == looks {
+                true => self.poll(round.saturating_duration_since(Instant::now())),
+                false => thread::park_timeout(PAUSE),
+            }
+            let now = Instant::now();
+            if now >= round {
+                round = now + ROUND;
+                let mut settled = Settled::default();
+                self.producer.in_flight().overdue(&mut settled);
+                self.tell(settled);
+            }
         }
+    }
+
+    fn poll(&self, timeout: Duration) {
+        self.producer.poll(timeout, &mut |happening| match happening {
+            Happening::Reports(settled) => self.tell(settled),
+            Happening::Log(level, facility, text) => self.notices.log(level, &facility, &text),
+            Happening::Error(code, words) => self.notices.error(code, &words),
+            Happening::Statistics(json) => self.notices.statistics(json),
+        });
     }
 
     fn tell(&self, settled: Settled) {

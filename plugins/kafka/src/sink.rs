@@ -62,9 +62,10 @@ impl Sink for KafkaSink {
     }
 
     fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
+        self.poller.look();
         let producer = self.poller.producer();
         if let Some(words) = producer.fatal_error() {
-            return Err(SinkError::reopen(words));
+            return Err(self.reopen(words));
         }
         let count = {
             let in_flight = producer.in_flight();
@@ -78,7 +79,7 @@ impl Sink for KafkaSink {
         let sent = producer.send(batch, count, &self.settings.form, &mut settled);
         self.poller.tell(settled);
         match sent.stopped {
-            Some(words) if sent.taken == 0 => Err(SinkError::reopen(producer.fatal_error().unwrap_or(words))),
+            Some(words) if sent.taken == 0 => Err(self.reopen(producer.fatal_error().unwrap_or(words))),
             _ => Ok(Written::Pending { taken: sent.taken as u32 }),
         }
     }
@@ -88,7 +89,7 @@ impl Sink for KafkaSink {
         producer.hurry();
         self.poller.wait(deadline.instant().min(Instant::now() + FLUSH));
         match producer.fatal_error() {
-            Some(words) => Err(SinkError::reopen(words)),
+            Some(words) => Err(self.reopen(words)),
             None => Ok(()),
         }
     }
@@ -100,6 +101,7 @@ impl Sink for KafkaSink {
         if left == 0 {
             return Ok(());
         }
+        self.poller.finish();
         let why = match self.poller.notices().trouble() {
             Some(trouble) => format!(": {}", trouble.words),
             None => String::new(),
@@ -135,6 +137,12 @@ impl Sink for KafkaSink {
 }
 
 impl KafkaSink {
+    /// A fresh instance is to take over, and what this one is told from now on is lost.
+    fn reopen(&self, words: String) -> SinkError {
+        self.poller.finish();
+        SinkError::reopen(words)
+    }
+
     fn contact(&self, patience: Duration) -> Result<Contact, NoContact> {
         Contact::make(self.poller.producer(), self.poller.notices(), &self.settings.topic, patience)
     }

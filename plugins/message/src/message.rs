@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
-use audit_plugin_api::{Event, Uuid};
+use audit_plugin_api::Event;
 
 use crate::compact::compact;
 use crate::json::unescape;
@@ -70,14 +70,11 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The event's id as it stands in the line.
+/// The event's id as it stands in the line, where it starts as canonical lines do.
 fn event_id<'a>(event: &Event<'a>) -> Cow<'a, [u8]> {
     const START: &[u8] = b"{\"event_id\":\"";
-    let text = event.json().strip_prefix(START).and_then(|rest| rest.get(..36));
-    match text {
-        Some(text) if Uuid::try_parse_ascii(text).is_ok_and(|id| id == event.event_id()) => {
-            Cow::Borrowed(text)
-        }
+    match event.json().strip_prefix(START).and_then(|rest| rest.split_at_checked(36)) {
+        Some((text, [b'"', ..])) => Cow::Borrowed(text),
         _ => Cow::Owned(event.event_id().to_string().into_bytes()),
     }
 }
@@ -85,7 +82,7 @@ fn event_id<'a>(event: &Event<'a>) -> Cow<'a, [u8]> {
 #[cfg(test)]
 mod tests {
     use audit_plugin_api::testing::TestBatch;
-    use audit_plugin_api::{Action, PermissionAuditEvent};
+    use audit_plugin_api::{Action, PermissionAuditEvent, Uuid};
 
     use super::*;
 

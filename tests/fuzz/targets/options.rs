@@ -18,13 +18,15 @@ mod kafka;
 
 const CLASS: &str = "test.Sink";
 
-/// A table of options as JSON; every sink is asked.
-pub fn check(json: &[u8]) {
-    let Ok(Value::Object(table)) = serde_json::from_slice(json) else { return };
-    check_sink::<Print>(&table);
-    check_sink::<FileSink>(&table);
-    check_sink::<FakeProducer>(&table);
-    check_table::<kafka::KafkaOptions>(&table);
+/// Tables of options, each as JSON on a line; every sink is asked.
+pub fn check(lines: &[u8]) {
+    for line in lines.split(|byte| *byte == b'\n') {
+        let Ok(Value::Object(table)) = serde_json::from_slice(line) else { continue };
+        check_sink::<Print>(&table);
+        check_sink::<FileSink>(&table);
+        check_sink::<FakeProducer>(&table);
+        check_table::<kafka::KafkaOptions>(&table);
+    }
 }
 
 fn check_sink<S: Sink>(table: &Map<String, Value>)

@@ -31,8 +31,11 @@ use crate::config::{DeliverySettings, SinkSettings};
 
 use pending::{Offered, Pending};
 
-/// How often the worker looks whether a batch has become full. Producers do not wake it for that.
+/// How often the worker looks whether a batch has become full, at most. Producers do not wake it for that, and each look
+/// takes the slots' memory away from their cores.
 pub const POLL: Duration = Duration::from_millis(1);
+/// How often it looks at least, as long as anything waits.
+pub const LONGEST_POLL: Duration = Duration::from_millis(8);
 
 /// What the worker shall do next.
 #[derive(Debug)]

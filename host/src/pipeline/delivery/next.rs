@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::pending::Offered;
-use super::{Delivery, Offer, POLL, Step};
+use super::{Delivery, LONGEST_POLL, Offer, POLL, Step};
 use crate::pipeline::backoff::LONGEST;
 use crate::pipeline::piece::{Isolation, Piece};
 use crate::pipeline::run::Span;
@@ -153,8 +153,17 @@ impl Delivery {
         if is_due {
             return if self.queue.is_empty() { None } else { Some(self.offer_fresh(now)) };
         }
-        alarm.at(due.min(now + POLL));
+        alarm.at(due.min(now + self.poll(now.saturating_duration_since(oldest), waiting)));
         None
+    }
+
+    /// How long the worker waits before it looks at the batch again: half of the time in which the batch becomes full, if
+    /// events go on coming as fast as they did since its oldest.
+    fn poll(&self, age: Duration, waiting: Waiting) -> Duration {
+        let there = (self.queued + waiting.events).max(1) as f64;
+        let missing = self.settings.batch_size as f64 - there;
+        let half = age.as_secs_f64() * missing / there / 2.0;
+        Duration::from_secs_f64(half.clamp(POLL.as_secs_f64(), LONGEST_POLL.as_secs_f64()))
     }
 
     fn offer_fresh(&mut self, now: Instant) -> Step {

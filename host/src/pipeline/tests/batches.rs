@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::desk::*;
 use crate::config::SinkSettings;
-use crate::pipeline::delivery::{POLL, Step};
+use crate::pipeline::delivery::{LONGEST_POLL, POLL, Step};
 use crate::pipeline::store::Waiting;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_full_batch_goes_out_at_once() {
 }
 
 #[test]
-fn a_batch_that_becomes_full_in_the_store_is_noticed_within_the_poll_interval() {
+fn a_batch_that_becomes_full_in_the_store_is_noticed_at_the_next_look() {
     let mut desk = Desk::plain();
     desk.waiting = Waiting { events: 3, oldest: Some(desk.now) };
     assert!(desk.wait() <= POLL);
@@ -30,6 +30,20 @@ fn a_batch_that_becomes_full_in_the_store_is_noticed_within_the_poll_interval() 
     assert!(desk.wait() <= POLL);
     desk.waiting.events = 6;
     assert!(matches!(desk.next(), Step::Collect));
+}
+
+#[test]
+fn the_fuller_a_batch_the_sooner_the_worker_looks_again() {
+    let mut desk = Desk::plain();
+    desk.waiting = Waiting { events: 1, oldest: Some(desk.now) };
+    assert_eq!(desk.wait(), POLL, "how fast events come is not known yet");
+    assert_eq!(desk.wait(), POLL * 9 / 2, "nine more, one each millisecond");
+    desk.waiting.events = 5;
+    assert_eq!(desk.wait(), POLL * 11 / 4);
+    desk.waiting.events = 9;
+    assert_eq!(desk.wait(), POLL);
+    desk.waiting.events = 1;
+    assert_eq!(desk.wait(), LONGEST_POLL);
 }
 
 #[test]
