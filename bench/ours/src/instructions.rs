@@ -9,8 +9,12 @@ use bench_harness::{Bar, Places, Report, Table, bars};
 /// `audit-bench instructions`.
 pub fn run() -> io::Result<()> {
     let places = Places::new();
-    let measured = fs::read_to_string(places.file("target/bench/instructions.measured"))?;
-    let baseline = counts(&fs::read_to_string(places.file("bench/instructions.baseline"))?);
+    let read = |path| {
+        let error = |error| io::Error::other(format!("{path}, which bench/instructions makes: {error}"));
+        fs::read_to_string(places.file(path)).map_err(error)
+    };
+    let measured = read("target/bench/instructions.measured")?;
+    let baseline = counts(&read("bench/instructions.baseline")?);
     let mut report = Report::new("instructions", "Instructions");
     report.say(
         "Counted by callgrind, which does not depend on what else the machine does: `record` (id and frame) and `worker` (canonical \

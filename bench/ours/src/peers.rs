@@ -29,9 +29,9 @@ const COMMANDS: [(&str, &str, &str); 5] = [
 ];
 /// What cannot be had, and why.
 const ABSENT: [(&str, &str); 3] = [
-    ("quill (C++)", "in no registry that this suite uses"),
-    ("Fluent Bit", "neither in Debian 12 nor on crates.io, PyPI or npm"),
-    ("Vector", "neither in Debian 12 nor, as a program, on crates.io, PyPI or npm"),
+    ("quill (C++)", "no package of Debian 12 or cargo"),
+    ("Fluent Bit", "no package of Debian 12, cargo, pip or npm"),
+    ("Vector", "no package of Debian 12, cargo, pip or npm (what bears its name there is something else)"),
 ];
 const USUAL: u64 = 1_000_000;
 const RATE: u64 = 64_000;
