@@ -15,14 +15,29 @@ impl Follow {
     }
 
     /// What is there since the last look. A last line that is not whole is looked at again the next time: a sink cuts it
-    /// off when it goes on.
+    /// off when it goes on. Where that ends within a character, it is without the beginning of that one.
     ///
     /// # Panics
-    /// If whole lines are gone, or it is no text.
+    /// If whole lines are gone, or they are no text.
     pub fn more(&mut self) -> String {
         let bytes = std::fs::read(&self.path).unwrap_or_default();
         let more = bytes.get(self.at..).unwrap_or_else(|| panic!("{}: lines are gone", self.path.display()));
-        self.at += more.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        String::from_utf8(more.to_vec()).expect("text")
+        let (whole, torn) =
+            more.split_at(more.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1));
+        self.at += whole.len();
+        let torn = torn.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        String::from_utf8(whole.to_vec()).expect("text") + torn
     }
+}
+
+#[test]
+fn a_line_that_is_torn_within_a_character_is_shown_up_to_there_and_read_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("out.ndjson");
+    let line = "one\ntwo ü\n".as_bytes();
+    std::fs::write(&path, &line[..line.len() - 2]).expect("written");
+    let mut follow = Follow::new(path.clone());
+    assert_eq!(follow.more(), "one\ntwo ");
+    std::fs::write(&path, line).expect("written");
+    assert_eq!(follow.more(), "two ü\n");
 }

@@ -15,6 +15,9 @@ use super::writer::commit;
 /// How long after a failed sync the next one begins.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long a sync is put off at most, so that it does for more of those who want it.
+const LONGEST_GATHERING: Duration = Duration::from_millis(2);
+
 /// Syncs that many wait for at once.
 ///
 /// A sync has a number. Whoever waits needs one that begins after he came: the next one that is not begun.
@@ -36,6 +39,11 @@ struct State {
     is_stopped: bool,
     /// Chunks leased since the last sync began.
     leased: u32,
+    /// How many have come since the last sync began, and how many had come when it did.
+    come: u32,
+    came: u32,
+    /// How long the last sync took.
+    took: Duration,
 }
 
 /// Segments that may refuse, one after the other, before it is a failure.
@@ -48,8 +56,11 @@ impl GroupCommit {
     pub fn wait(&self, until: Instant) -> Result<(), NotDurable> {
         let mut state = self.lock();
         let needed = state.begun + 1;
-        state.is_wanted = true;
-        self.wanted.notify_one();
+        state.come += 1;
+        if !state.is_wanted || state.come == state.came {
+            state.is_wanted = true;
+            self.wanted.notify_one();
+        }
         while state.succeeded < needed {
             if state.is_stopped {
                 return Err(NotDurable { reason: "the spool is closed".to_owned() });
@@ -89,16 +100,20 @@ impl GroupCommit {
             while !state.is_wanted && !state.is_stopped {
                 state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            state = self.gather(state);
             if state.is_stopped {
                 return;
             }
             state.is_wanted = false;
             state.leased = 0;
+            state.came = std::mem::take(&mut state.come);
             state.begun += 1;
             let begun = state.begun;
             drop(state);
+            let since = Instant::now();
             let result = sync_all(leasing);
             state = self.lock();
+            state.took = since.elapsed();
             match result {
                 Ok(()) => {
                     state.succeeded = begun;
@@ -119,6 +134,20 @@ impl GroupCommit {
                 }
             }
         }
+    }
+
+    /// Those whom the last sync has let go are about to come again: waits until they are there, so that one sync does for
+    /// all of them; but no longer than is worth it.
+    fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let until = Instant::now() + (state.took / 2).min(LONGEST_GATHERING);
+        while state.come < state.came && !state.is_stopped {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
