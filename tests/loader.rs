@@ -133,7 +133,7 @@ fn every_truncated_plugin_is_refused_by_the_check() {
 }
 
 #[test]
-fn every_flipped_bit_is_outlived_and_refused_with_a_pin() {
+fn every_flipped_bit_is_refused_with_a_pin_and_tried_out_without_harm_without_one() {
     let sound = sound_plugin();
     let pin = pin_of(&sound);
     let flips = flips(sound.len(), 240);
@@ -150,11 +150,8 @@ fn every_flipped_bit_is_outlived_and_refused_with_a_pin() {
                         Err(refusal) => (refusal, false),
                         Ok(checked) => match try_out_briefly(&checked) {
                             Err(refusal) => (refusal, true),
-                            // The child outlived it, so this process does.
-                            Ok(()) => {
-                                let _ = checked.load();
-                                continue;
-                            }
+                            // Not loaded here: what a child outlives may still depend on what else is in a process.
+                            Ok(()) => continue,
                         },
                     };
                     assert!(refusal.to_string().starts_with(path.to_str().unwrap()), "{refusal}");
