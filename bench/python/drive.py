@@ -32,7 +32,7 @@ def drive(said, record, finish):
             if period:
                 due = started + period * (event + number / producers)
                 while clock() < due:
-                    time.sleep(0)
+                    time.sleep(0)  # no pause: lets the other threads have the interpreter
             if timed:
                 begin = clock()
                 record()

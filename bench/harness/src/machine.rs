@@ -27,6 +27,7 @@ pub fn describe() -> String {
 /// The share of all cores' time that was not idle.
 fn busy_share(span: Duration) -> f64 {
     let before = cpu_times();
+    // The span is what is measured: how much of it others used.
     thread::sleep(span);
     let passed: Vec<f64> = cpu_times().iter().zip(before).map(|(after, before)| after - before).collect();
     // user, nice, system, idle, iowait, …

@@ -34,6 +34,7 @@ impl Pace {
             while started.elapsed() < due {
                 match step {
                     None => thread::yield_now(),
+                    // To sleep between events is this pace.
                     Some(step) => thread::sleep(step),
                 }
             }

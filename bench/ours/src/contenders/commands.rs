@@ -157,6 +157,7 @@ fn connect(port: u16) -> TcpStream {
             Ok(socket) => return socket,
             Err(error) => assert!(started.elapsed() < PATIENCE, "the service does not listen: {error}"),
         }
+        // A service of others says to nobody that it listens now; before the measured time.
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -184,6 +185,7 @@ fn wait_for_lines(out: &Path, count: u64) -> Instant {
             return last;
         }
         if read < buffer.len() {
+            // A service says to nobody that it has written: its file is looked at, and hardly any of its core is taken for that.
             thread::sleep(Duration::from_millis(2));
         }
     }

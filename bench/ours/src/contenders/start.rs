@@ -39,7 +39,7 @@ pub fn program(case: &Case) {
 
     let mut waiting = run(&config);
     wait_until(|| out.exists());
-    // The sink has opened its file: all that is left is to wait for input.
+    // The sink has opened its file: all that is left is to wait for input, which the program says to nobody.
     thread::sleep(Duration::from_millis(50));
     let resident = resident_kib(waiting.id());
     drop(waiting.stdin.take());
@@ -82,6 +82,7 @@ fn wait_until(happened: impl Fn() -> bool) {
     let started = Instant::now();
     while !happened() {
         assert!(started.elapsed() < PATIENCE, "it does not happen");
+        // Not spinning: the program needs the cores.
         thread::sleep(GLANCE);
     }
 }
