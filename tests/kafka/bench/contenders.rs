@@ -41,7 +41,7 @@ pub struct Run {
 /// Those "like with like" do what `rdkafka_performance` does: every one of its messages is the same buffer, which lz4 makes
 /// next to nothing of, and has no key to be hashed; so there they have no compression and no keys either. The sink alone is
 /// given lines that were made before, as the bare loop is: what it takes longer through the host is the host's work.
-pub const CONTENDERS: [Contender; 12] = [
+pub const CONTENDERS: [Contender; 13] = [
     row("bare loop (rd_kafka_produce_batch, poll thread)", 0, |load| {
         load.bare(Keys::Users, Headers::None, "lz4")
     }),
@@ -56,8 +56,11 @@ pub const CONTENDERS: [Contender; 12] = [
     row("like with like: rdkafka_performance (C)", 7, |load| load.performance("none")),
     row("like with like: bare loop", 7, |load| load.bare(Keys::None, Headers::None, "none")),
     row("like with like: the sink through the host", 7, |load| load.sink(LIKE_C)),
-    row("the sink alone, headers = []", 0, |load| load.alone(json!([]))),
-    row("the sink alone, its default two headers", 2, |load| load.alone(json!(["event_id", "schema"]))),
+    row("the sink alone, headers = []", 0, |load| load.alone(json!({"headers": []}))),
+    row("the sink alone, its default two headers", 2, |load| load.alone(json!({}))),
+    row("like with like: the sink alone", 7, |load| {
+        load.alone(json!({"headers": [], "key": "none", "librdkafka": {"compression.type": "none"}}))
+    }),
 ];
 
 const fn row(name: &'static str, against: usize, run: fn(&Load) -> Run) -> Contender {
@@ -151,9 +154,10 @@ impl Load {
         run
     }
 
-    fn alone(&self, headers: Value) -> Run {
+    fn alone(&self, mut options: Value) -> Run {
         let host = Arc::new(Acknowledged::default());
-        let options = json!({"topic": TOPIC, "bootstrap_servers": self.servers, "headers": headers});
+        options["topic"] = json!(TOPIC);
+        options["bootstrap_servers"] = json!(self.servers);
         let options = KafkaOptions::from_json(options).expect("good options");
         let mut sink =
             KafkaSink::open(options, testing::context(), Host::new(host.clone())).expect("the sink opens");
