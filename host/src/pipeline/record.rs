@@ -71,7 +71,7 @@ pub enum Refused {
     /// Its canonical line has so many bytes, without newline.
     TooLarge(usize),
     /// The spool cannot take it, for this reason.
-    Spool(String),
+    Spool(Box<String>),
     /// It was accepted, but cannot be made durable, for this reason.
-    NotDurable(String),
+    NotDurable(Box<String>),
 }
