@@ -61,8 +61,9 @@ pub enum Patience<'a> {
     UntilStopped(&'a AtomicBool),
 }
 
-/// Why an event was not accepted.
+/// Why an event was not accepted. Of two words, which are returned in registers: `record` moves it for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::box_collection)]
 pub enum Refused {
     /// The store is closed.
     Closed,
