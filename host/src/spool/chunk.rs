@@ -33,6 +33,8 @@ pub(super) struct Place {
     shadow: Option<Arc<Track>>,
     /// Writes the region, where the chunk's writer writes the shadow.
     pub mirror: Option<TrackWriter>,
+    /// Where it was before it was moved: what is left there looks like the chunk.
+    former: Vec<(Arc<Segment>, u64)>,
     state: State,
     slots: Vec<Progress>,
     sinks: Vec<Progress>,
@@ -83,7 +85,8 @@ impl Chunk {
         let sinks = vec![Progress::default(); map.sinks];
         let header_len = chunk_header_len(slots.len());
         let state = State::Written;
-        let place = Place { segment, at, track: Some(track), shadow, mirror, state, slots, sinks };
+        let former = Vec::new();
+        let place = Place { segment, at, track: Some(track), shadow, mirror, former, state, slots, sinks };
         Self { number, region_len, header_len, map, skips: Vec::new(), place: Mutex::new(place) }
     }
 
@@ -101,7 +104,8 @@ impl Chunk {
             })
             .collect();
         let state = State::Sealed(len);
-        let place = Place { segment, at, track: None, shadow: None, mirror: None, state, slots, sinks };
+        let (track, shadow, mirror, former) = (None, None, None, Vec::new());
+        let place = Place { segment, at, track, shadow, mirror, former, state, slots, sinks };
         Self { number, region_len, header_len, map, skips, place: Mutex::new(place) }
     }
 
@@ -251,7 +255,8 @@ impl Chunk {
         let mirror = write(frames, &place.slots)?;
         segment.hold();
         let old = std::mem::replace(&mut place.segment, segment.clone());
-        place.at = at;
+        let old_at = std::mem::replace(&mut place.at, at);
+        place.former.push((old.clone(), old_at));
         place.track = Some(mirror.track().clone());
         place.mirror = (place.state == State::Written).then_some(mirror);
         drop(place);
@@ -263,14 +268,14 @@ impl Chunk {
         if let State::Sealed(len) = place.state
             && place.slots.iter().all(|slot| slot.done >= len)
         {
-            self.finish(place);
-        }
-    }
-
-    fn finish(&self, place: &mut Place) {
-        if place.state != State::Finished {
             place.state = State::Finished;
             place.shadow = None;
+            // Its segment may go now, and what was left behind in another one stay: nobody shall take that for the chunk.
+            for (segment, at) in std::mem::take(&mut place.former) {
+                for slot in 0..place.slots.len() {
+                    write_mark(&segment, at, Mark::Done, slot, len);
+                }
+            }
             place.segment.release();
         }
     }
@@ -282,16 +287,25 @@ impl Chunk {
 
 impl Place {
     fn write_mark(&self, mark: Mark, slot: usize, value: u32) {
-        let position = Position { segment: self.segment.number, at: self.at };
-        let word = position.mark_word(mark, slot, value);
         if let Some(track) = &self.track {
-            return track.set_word(mark.at(slot), word);
+            let position = Position { segment: self.segment.number, at: self.at };
+            return track.set_word(mark.at(slot), position.mark_word(mark, slot, value));
         }
-        let at = self.at + mark.at(slot) as u64;
-        let write = |file: &dyn DiskFile| file.write_at(&word.to_le_bytes(), at);
-        if let Err(error) = self.segment.with_file(Access::ReadWrite, write) {
-            // It costs duplicates after a crash, and nothing else.
-            tracing::warn!("{}: a mark could not be written: {error}", self.segment.path().display());
+        write_mark(&self.segment, self.at, mark, slot, value);
+    }
+}
+
+/// Writes a mark of the chunk at this offset to the segment's file.
+fn write_mark(segment: &Segment, at: u64, mark: Mark, slot: usize, value: u32) {
+    let word = Position { segment: segment.number, at }.mark_word(mark, slot, value);
+    let write = |file: &dyn DiskFile| file.write_at(&word.to_le_bytes(), at + mark.at(slot) as u64);
+    match segment.with_file(Access::ReadWrite, write) {
+        Ok(()) => {}
+        // The segment is gone, and needs no marks.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // It costs duplicates after a crash, and nothing else.
+        Err(error) => {
+            tracing::warn!("{}: a mark could not be written: {error}", segment.path().display());
         }
     }
 }

@@ -107,19 +107,23 @@ pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 pub struct Counting(HashMap<u64, (usize, u64)>);
 
 impl Counting {
-    /// Of all copies of a chunk the fullest counts, or else the later one.
+    /// Of all copies of a chunk the fullest counts, of those the one of which most is settled, or else the later one.
     pub fn among(segments: &[ReadSegment]) -> Self {
-        let mut latest: HashMap<u64, (usize, u64, usize)> = HashMap::new();
+        let worth = |chunk: &ScannedChunk| {
+            let settled: u64 = chunk.marks.iter().map(|(_, done)| u64::from(*done)).sum();
+            (chunk.events.len(), settled)
+        };
+        let mut best = HashMap::new();
         for (index, segment) in segments.iter().enumerate() {
             for chunk in segment.contents.chunks() {
-                let this = (index, chunk.at, chunk.events.len());
-                let counts = latest.entry(chunk.number).or_insert(this);
-                if this.2 >= counts.2 {
-                    *counts = this;
+                let this = (worth(chunk), (index, chunk.at));
+                let best = best.entry(chunk.number).or_insert(this);
+                if this.0 >= best.0 {
+                    *best = this;
                 }
             }
         }
-        Self(latest.into_iter().map(|(number, (index, at, _))| (number, (index, at))).collect())
+        Self(best.into_iter().map(|(number, (_, place))| (number, place)).collect())
     }
 
     /// Whether this chunk of the segment at this index counts. One whose number is lost always does.
@@ -135,6 +139,11 @@ mod tests {
 
     /// A segment of this number with one chunk of the number 7, of which so many events are found.
     fn segment(number: u64, at: u64, events: u32) -> ReadSegment {
+        settled_segment(number, at, events, 0)
+    }
+
+    /// As [`segment`], and up to this offset its events are settled.
+    fn settled_segment(number: u64, at: u64, events: u32, done: u32) -> ReadSegment {
         let event = |index| ScannedEvent { from: index * 8, to: index * 8 + 8, timestamp: 0 };
         let chunk = ScannedChunk {
             number: 7,
@@ -142,7 +151,7 @@ mod tests {
             region_len: 4096,
             header_len: 128,
             len: events * 8,
-            marks: Vec::new(),
+            marks: vec![(0, done)],
             events: (0..events).map(event).collect(),
             skips: Vec::new(),
             damage: Vec::new(),
@@ -169,6 +178,12 @@ mod tests {
     fn of_two_equal_copies_of_a_chunk_the_one_in_the_later_segment_counts() {
         assert_eq!(counting(&[segment(1, 4096, 3), segment(2, 4096, 3)]), [false, true]);
         assert_eq!(counting(&[segment(1, 8192, 0), segment(2, 4096, 0)]), [false, true]);
+    }
+
+    #[test]
+    fn of_two_equal_copies_the_one_that_was_settled_further_counts() {
+        assert_eq!(counting(&[settled_segment(1, 4096, 3, 16), segment(2, 4096, 3)]), [true, false]);
+        assert_eq!(counting(&[segment(1, 4096, 3), settled_segment(2, 4096, 3, 16)]), [false, true]);
     }
 
     #[test]

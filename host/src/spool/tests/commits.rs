@@ -184,3 +184,21 @@ fn closing_ends_every_wait_and_brings_the_rest_to_the_disk() {
     });
     assert_eq!(owed(&power_lost(&stage).open().backlog, 0), [1, 2, 3, 4, 5]);
 }
+
+#[test]
+fn what_is_left_where_a_chunk_was_is_not_taken_for_it_when_it_is_done_and_gone() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    // One that stays where it is, and keeps its segment.
+    append(&mut opened.spool.lease(200).unwrap(), [1]);
+    opened.spool.wait_durable(far()).unwrap();
+    let mut moved = opened.spool.lease(200).unwrap();
+    append(&mut moved, [2]);
+    stage.disk.fail_once(Operation::Sync, Errno::IO);
+    opened.spool.wait_durable(far()).unwrap();
+    assert_eq!(owed(&stage.killed().open().backlog, 0), [1, 2]);
+    moved.chunk().set_done(0, moved.written());
+    drop(moved);
+    opened.spool.close();
+    assert_eq!(owed(&stage.killed().open().backlog, 0), [1]);
+}
