@@ -67,6 +67,7 @@ mod open_files;
 mod read_folder;
 mod real_disk;
 mod recover;
+mod salvage;
 mod scan;
 mod scan_chunk;
 mod segment;

@@ -135,7 +135,8 @@ mod tests {
 
     /// A segment of this number with one chunk of the number 7, of which so many events are found.
     fn segment(number: u64, at: u64, events: u32) -> ReadSegment {
-        let event = |index| ScannedEvent { from: index * 8, to: index * 8 + 8, timestamp: 0 };
+        let event =
+            |index| ScannedEvent { from: index * 8, to: index * 8 + 8, index: index as u16, timestamp: 0 };
         let chunk = ScannedChunk {
             number: 7,
             at,

@@ -30,6 +30,19 @@ impl Store {
         }
     }
 
+    /// Accepts an event of the pipeline itself, unless there is no room just now. Also while the store is closing: sinks
+    /// that are not closed yet get it.
+    pub(super) fn record_own(&self, record: Record<'_>) -> Result<(), Refused> {
+        self.record_into(&self.own, record, Patience::None)?;
+        if lock(&self.registry).closed {
+            self.events.drain_to(self.seal());
+        }
+        match &self.spool {
+            Some(spool) if spool.is_durable_first(record) => spool.sync(Patience::None),
+            _ => Ok(()),
+        }
+    }
+
     /// Accepts an event without waiting for the disk.
     pub fn record_unsynced(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
         self.with_slot(|slot| self.record_into(slot, record, patience))
