@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::call::CallKind;
 use super::delivery::Burial;
-use super::offering::damaged;
+use super::offering::damaged_in;
 use super::sink_state::{Phase, SinkState, State, seconds};
 use super::worker::Worker;
 
@@ -101,10 +101,8 @@ impl SinkState {
     /// Writes dead letters; what cannot be written stays, and is tried again.
     pub fn bury(&self, burial: &Burial) {
         let spans = burial.pieces.iter().flat_map(|piece| &piece.spans);
-        // What cannot be read now is an error below.
-        let read: Vec<_> = spans.filter_map(|span| Some((span, span.run.body().ok()?))).collect();
-        let damaged = damaged(read.iter().map(|(span, body)| (*span, &**body)));
-        drop(read);
+        // What cannot be read is an error below.
+        let damaged: Vec<_> = spans.filter_map(|span| damaged_in(span, &*span.run.body().ok()?)).collect();
         if !damaged.is_empty() {
             self.lock().delivery.unbury(burial.id);
             self.store.lose_damaged(&damaged);

@@ -37,7 +37,8 @@ pub fn write_offer(
             return Answer::Sink(Err(SinkError::retryable(reason)));
         }
     };
-    let damaged = damaged(offer.spans.iter().zip(held.iter().map(|held| &*held.body)));
+    let spans = offer.spans.iter().zip(&held);
+    let damaged: Vec<_> = spans.filter_map(|(span, held)| damaged_in(span, &held.body)).collect();
     if !damaged.is_empty() {
         return Answer::Damaged(damaged);
     }
@@ -67,13 +68,11 @@ pub fn write_offer(
     Answer::Sink(instance.write_batch(&batch))
 }
 
-/// What is damaged of the runs of these spans, where the spans have any of it.
-pub fn damaged<'a>(spans: impl IntoIterator<Item = (&'a Span, &'a Body)>) -> Vec<Damaged> {
-    let has_damaged = |span: &Span, body: &Body| {
-        body.damaged().iter().any(|damaged| damaged.start < span.end && span.start < damaged.end)
-    };
-    let spans = spans.into_iter().filter(|(span, body)| has_damaged(span, body));
-    spans.map(|(span, body)| Damaged { run: span.run.clone(), events: body.damaged().into() }).collect()
+/// What is damaged of a run, if the span has any of it.
+pub fn damaged_in(span: &Span, body: &Body) -> Option<Damaged> {
+    let is_within = |damaged: &Range<u32>| damaged.start < span.end && span.start < damaged.end;
+    let events = body.damaged();
+    events.iter().any(is_within).then(|| Damaged { run: span.run.clone(), events: events.into() })
 }
 
 /// Events of a body.
