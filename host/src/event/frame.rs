@@ -103,7 +103,7 @@ fn missing(offset: u32) -> RawEvent {
     RawEvent { offset, ..RawEvent::default() }
 }
 
-/// As many as a chunk has at most.
+/// How many events a hole stands for.
 fn hole_events(header: &[u8; HEADER_LEN]) -> usize {
     usize::from(get_u32(header, FLAGS_AT) as u16)
 }

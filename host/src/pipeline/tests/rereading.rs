@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use audit_plugin_api::serde_json::{self, Value};
 use audit_plugin_api::{Delivered, SinkError, Written, flags};
-use tempfile::TempDir;
-
 use rustix::io::Errno;
+use tempfile::TempDir;
 
 use super::stage::*;
 use crate::config::{BufferSettings, SpoolSettings, WhenFull};
-use crate::pipeline::{CloseReport, Counts, RecordError};
+use crate::pipeline::{CloseReport, Counts, FlushOutcome, RecordError};
 use crate::spool::memory_disk::{MemoryDisk, Operation};
 
 /// Events that fill some segments of 128 KiB.
@@ -139,7 +138,7 @@ fn adds_up(counts: &Counts) -> bool {
     counts.accepted == delivered + dead_lettered + dropped + spooled + lost
 }
 
-/// What is told of so many events that were lost one after the other.
+/// How many events each gap tells of.
 fn counts_of(gaps: &Mutex<Vec<Value>>) -> Vec<u64> {
     gaps.lock().unwrap().iter().map(|gap| gap["count"].as_u64().expect("a count")).collect()
 }
@@ -260,6 +259,21 @@ fn what_one_sink_had_before_it_was_damaged_is_lost_to_the_other_one_alone() {
     assert_eq!((ahead.accepted, ahead.delivered, ahead.lost), (EVENTS + 1, EVENTS + 1, 0));
     assert_eq!((report.totals.delivered, report.totals.lost), (EVENTS, 1));
     assert_eq!((counts_of(&told_behind), counts_of(&told_ahead)), (vec![1], vec![1]));
+}
+
+#[test]
+fn a_flush_says_that_events_were_lost_and_the_next_one_that_all_is_well() {
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let gate = Gate::default();
+    let stage = setting(&folder).open(vec![gated("sink", &gate).0]);
+    record_while_waiting(&stage, &[0]);
+    let (path, _) = unmapped_segment(&folder);
+    flip(&path, 50, 100);
+    gate.open();
+    let flush = || stage.pipeline.flush(LONG).expect("not in a callback");
+    assert_eq!(flush(), FlushOutcome::Failed { given_up: 1, sinks: Vec::new() });
+    assert_eq!(flush(), FlushOutcome::Flushed);
+    assert_eq!(stage.pipeline.counts().delivered, EVENTS);
 }
 
 #[test]

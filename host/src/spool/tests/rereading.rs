@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::slice;
 
 use rustix::io::Errno;
 
@@ -75,7 +76,7 @@ impl Left {
 
     fn gaps(&self) -> Vec<Gap> {
         let part = self.part();
-        part.chunk.take_gaps(&[part.index..part.index + part.events as u16])
+        part.chunk.take_gaps(slice::from_ref(&(part.index..part.index + part.events as u16)))
     }
 
     fn copies(&self) -> usize {
