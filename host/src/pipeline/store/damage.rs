@@ -30,7 +30,7 @@ impl Store {
         }
     }
 
-    /// Logs a gap, and writes it into the audit stream as an event of its own; later, if there is no room for that now.
+    /// Logs a gap, and writes it into the audit stream as an event of its own; later, if the disk has no room for that now.
     pub fn tell_gap(&self, gap: Gap) {
         tracing::error!(
             count = gap.count,
@@ -50,7 +50,7 @@ impl Store {
         for gap in gaps {
             let told = match gap_line(&gap).map(|(line, entry)| self.record_own(Record::Line(&line, &entry)))
             {
-                Ok(Err(Refused::Full | Refused::Spool(_))) => {
+                Ok(Err(Refused::Spool(_))) => {
                     lock(&self.untold).push(gap);
                     continue;
                 }

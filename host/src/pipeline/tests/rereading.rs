@@ -112,7 +112,10 @@ fn numbers_in(segment: &Path) -> Range<u64> {
 
 /// The events in a segment, and where their frames begin.
 fn events_in(segment: &Path) -> Vec<(u64, usize)> {
-    let bytes = std::fs::read(segment).expect("the segment");
+    numbers_among(&std::fs::read(segment).expect("the segment"))
+}
+
+fn numbers_among(bytes: &[u8]) -> Vec<(u64, usize)> {
     let texts = bytes.windows(7).enumerate().filter(|(_, window)| *window == b"number ");
     let number = |at: usize| std::str::from_utf8(&bytes[at + 7..at + 13]).ok()?.parse().ok();
     // Behind the header, what else is of fixed length, and the length of the text.
@@ -338,21 +341,60 @@ fn what_is_found_damaged_while_the_logger_closes_is_told_by_it() {
 }
 
 #[test]
-fn a_gap_for_which_the_spool_has_no_room_is_told_later() {
+fn a_full_spool_of_which_every_segment_is_damaged_is_told_and_has_room_again() {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    leave_backlog(&folder, &["sink"]);
     let gate = Gate::default();
     let (sink, gaps) = gated("sink", &gate);
     let mut setting = setting(&folder);
+    let spool = setting.buffer.spool.as_mut().expect("a spool");
+    spool.max_bytes = files(&folder, ".segment").len() as u64 * (1 << 17);
     setting.buffer.when_full = WhenFull::Fail;
     let stage = setting.open(vec![sink]);
-    record_while_waiting(&stage, &[0]);
-    let full =
-        (EVENTS..).find(|number| stage.pipeline.record(&event(*number).attribute(text(*number))).is_err());
-    let full = full.expect("the spool is full");
-    let (path, _) = unmapped_segment(&folder);
-    flip(&path, 50, 100);
+    assert_eq!(stage.see_batch(0), Vec::from_iter(0..10));
+    assert!(stage.pipeline.record(&event(EVENTS)).is_err(), "it is full");
+    for segment in files(&folder, ".segment") {
+        let file = std::fs::File::options().write(true).open(segment).expect("a segment");
+        file.set_len(0).expect("cut");
+    }
     gate.open();
-    let mut accepted = full;
+    eventually(|| stage.pipeline.record(&event(EVENTS)).is_ok());
+    let totals = close(&stage).totals;
+    assert!(adds_up(&totals) && totals.spooled == 0 && totals.lost > 0, "{totals:?}");
+    assert_eq!(counts_of(&gaps).iter().sum::<u64>(), totals.lost);
+    assert_eq!(files(&folder, ".segment").len(), 0);
+}
+
+#[test]
+fn a_gap_for_which_the_disk_has_no_room_is_told_later() {
+    let disk = MemoryDisk::default();
+    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
+    let on_disk = || {
+        let mut setting = setting(&folder);
+        setting.disk = Arc::new(disk.clone());
+        setting
+    };
+    let refusing = Actor::new("sink").on_write(|_| Err(SinkError::retryable("not now")));
+    let stage = on_disk().open(vec![refusing]);
+    record(&stage, 0..EVENTS);
+    assert_eq!(stage.pipeline.close(Duration::from_millis(100)).unwrap().totals.spooled, EVENTS);
+
+    let gate = Gate::default();
+    let (sink, gaps) = gated("sink", &gate);
+    disk.fail(Operation::Allocate, Errno::NOSPC);
+    let stage = on_disk().open(vec![sink]);
+    assert_eq!(stage.see_batch(0), Vec::from_iter(0..10));
+    let segments = disk.segments();
+    let last = segments.iter().rfind(|path| !numbers_among(&disk.bytes(path)).is_empty()).expect("one");
+    let mut bytes = disk.bytes(last);
+    let at = numbers_among(&bytes)[0].1;
+    bytes[at + 100] ^= 1;
+    disk.put(last, &bytes);
+    gate.open();
+    eventually(|| stage.pipeline.counts().lost == 1);
+    let mut accepted = EVENTS;
+    assert_eq!(stage.pipeline.counts().accepted, accepted);
+    disk.heal();
     eventually(|| {
         accepted += u64::from(stage.pipeline.record(&event(0)).is_ok());
         !gaps.lock().unwrap().is_empty()
