@@ -40,7 +40,8 @@ impl Stretch {
 
     /// The numbers within the chunk of the frames from `start` to `end`.
     fn numbers(&self, start: u32, end: u32) -> Range<u16> {
-        self.index + start as u16..self.index + end as u16
+        let number = |event: u32| self.index.saturating_add(event as u16);
+        number(start)..number(end)
     }
 }
 

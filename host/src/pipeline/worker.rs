@@ -135,7 +135,7 @@ impl Worker {
             Step::Sleep => return sink.idle(&state, now, waiting, flush_due.filter(|due| *due > now)),
             Step::Collect => {
                 drop(state);
-                // There may be room for them now.
+                // If the disk had no room for some before.
                 sink.store.tell_gaps();
                 sink.store.collect();
             }

@@ -177,8 +177,8 @@ impl Delivery {
     /// Counts as lost what waits or is doomed of these events of a run, which are damaged; returns which those are.
     pub fn lose_damaged(&mut self, run: &Arc<Run>, damaged: &[Range<u32>]) -> Vec<Range<u32>> {
         let mut lost = Vec::new();
-        let mut sift = |spans: &mut dyn Iterator<Item = Span>| {
-            let mut kept = Vec::new();
+        let mut sift = |spans: Vec<Span>| {
+            let mut kept = Vec::with_capacity(spans.len());
             for span in spans {
                 if Arc::ptr_eq(&span.run, run) {
                     span.part(damaged, &mut lost, &mut kept);
@@ -188,17 +188,14 @@ impl Delivery {
             }
             kept
         };
-        self.queue = sift(&mut std::mem::take(&mut self.queue).into_iter()).into();
+        self.queue = sift(std::mem::take(&mut self.queue).into()).into();
+        let mut front = std::mem::take(&mut self.front);
+        for piece in front.iter_mut().chain(&mut self.doomed) {
+            piece.spans = sift(std::mem::take(&mut piece.spans));
+        }
         self.queued = self.queue.iter().map(Span::len).sum();
-        let mut sift_pieces = |pieces: &mut dyn Iterator<Item = Piece>| -> Vec<Piece> {
-            let pieces = pieces.map(|mut piece| {
-                piece.spans = sift(&mut std::mem::take(&mut piece.spans).into_iter());
-                piece
-            });
-            pieces.filter(|piece| !piece.spans.is_empty()).collect()
-        };
-        self.doomed = sift_pieces(&mut std::mem::take(&mut self.doomed).into_iter());
-        let front = sift_pieces(&mut std::mem::take(&mut self.front).into_iter());
+        self.doomed.retain(|piece| !piece.spans.is_empty());
+        front.retain(|piece| !piece.spans.is_empty());
         front.into_iter().for_each(|piece| self.insert(piece));
         self.settle(&lost, Outcome::Lost);
         lost.into_iter().map(|span| span.start..span.end).collect()

@@ -43,7 +43,7 @@ impl Store {
         self.tell_gaps();
     }
 
-    /// Writes into the audit stream the gaps for which there was no room before.
+    /// Writes into the audit stream the gaps for which the disk had no room before.
     pub fn tell_gaps(&self) {
         // Out of the lock: making room for one may come here again.
         let gaps = std::mem::take(&mut *lock(&self.untold));
