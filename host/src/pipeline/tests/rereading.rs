@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::stage::*;
-use crate::config::{BufferSettings, SpoolSettings, WhenFull};
+use crate::config::{BufferSettings, Durability, SpoolSettings, WhenFull};
 use crate::pipeline::{CloseReport, Counts, FlushOutcome, RecordError};
 use crate::spool::memory_disk::{MemoryDisk, Operation};
 
@@ -299,11 +299,23 @@ fn damage_of_what_every_sink_has_is_not_told() {
 
 #[test]
 fn a_backlog_that_is_damaged_after_it_was_found_costs_the_damaged_event() {
+    backlog_loses_one(Durability::Process);
+}
+
+#[test]
+fn with_durability_disk_a_damaged_backlog_costs_the_damaged_event_too() {
+    backlog_loses_one(Durability::Disk);
+}
+
+#[track_caller]
+fn backlog_loses_one(durability: Durability) {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     leave_backlog(&folder, &["sink"]);
     let gate = Gate::default();
     let (sink, gaps) = gated("sink", &gate);
-    let stage = setting(&folder).open(vec![sink]);
+    let mut setting_then = setting(&folder);
+    setting_then.buffer.spool.as_mut().expect("a spool").durability = durability;
+    let stage = setting_then.open(vec![sink]);
     assert_eq!(stage.see_batch(0), Vec::from_iter(0..10));
     let segments = files(&folder, ".segment").into_iter().map(|path| (numbers_in(&path).start, path));
     let (first, segment) = segments.max().expect("a segment");
