@@ -2,7 +2,8 @@
 //!
 //! `AUDIT_DAMAGE_ROUNDS=2000 cargo test -p audit-host -p audit-tests --test binary --test cli spool_damage` for more rounds.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use audit_tests::Dir;
@@ -23,6 +24,10 @@ fn config(sink: &str) -> String {
 const FILE: &str = "class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }";
 const HANGING: &str = "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }";
 
+fn rounds() -> u64 {
+    std::env::var("AUDIT_DAMAGE_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"))
+}
+
 /// The segments of the only folder in the spool.
 fn segments(dir: &Dir) -> Vec<PathBuf> {
     let folder = fs::read_dir(dir.path("spool")).expect("the spool").next().expect("a folder").expect("read");
@@ -37,30 +42,39 @@ fn pick(number: u64, most: usize) -> usize {
     (((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % most as u64) as usize
 }
 
-#[test]
-fn what_flipped_bits_cost_is_missing_counted_and_told_and_nothing_else_is() {
-    let rounds =
-        std::env::var("AUDIT_DAMAGE_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
-    let input = canonical(2000);
+/// Flips some bits of these segments, anywhere among what was written: headers, marks, frames, and the unused ends of chunks.
+fn flip_bits(segments: &[PathBuf], round: u64) {
+    for flip in 0..1 + round % 4 {
+        let number = round * 10 + flip;
+        let path = &segments[pick(number, segments.len())];
+        let bytes = fs::read(path).expect("a segment");
+        let used = bytes.iter().rposition(|byte| *byte != 0).expect("something") + 1;
+        let at = pick(number + 5, used);
+        let file = File::options().write(true).open(path).expect("a segment");
+        file.write_all_at(&[bytes[at] ^ 1 << pick(number, 8)], at as u64).expect("written");
+    }
+}
+
+/// A spool in which a process has left these events.
+fn left_behind(input: &[String]) -> Dir {
     let left = Dir::with(&(config(HANGING) + "[delivery]\nshutdown_timeout = 0.2\n"));
     let ran = left.audit_host(&["run"]).input(input.join("\n")).run();
     assert!(ran.summary().ends_with(" spooled=2000 recovered=0"), "{ran:?}");
+    left
+}
+
+#[test]
+fn what_flipped_bits_cost_is_missing_counted_and_told_and_nothing_else_is() {
+    let rounds = rounds();
+    let input = canonical(2000);
+    let left = left_behind(&input);
     let mut lost = 0;
     for round in 0..rounds {
         let mut watched = Watched::new(format!("round {round}"), &config(FILE), &["out"], Repeats::Never);
         watched.begin(&input);
         watched.accepted(&input);
         watched.dir.copy_spool_of(&left);
-        let segments = segments(&watched.dir);
-        for flip in 0..1 + round % 4 {
-            let number = round * 10 + flip;
-            let path = &segments[pick(number, segments.len())];
-            let mut bytes = fs::read(path).expect("a segment");
-            // Anywhere among what was written: headers, marks, frames, and the unused ends of chunks.
-            let used = bytes.iter().rposition(|byte| *byte != 0).expect("something") + 1;
-            bytes[pick(number + 5, used)] ^= 1 << pick(number, 8);
-            fs::write(path, bytes).expect("written");
-        }
+        flip_bits(&segments(&watched.dir), round);
         let ran = watched.run(&[]);
         let summary = Summary::of(ran.summary()).totals;
         assert_eq!(ran.status, i32::from(summary.count("lost") > 0), "round {round}: {ran:?}");
@@ -71,4 +85,39 @@ fn what_flipped_bits_cost_is_missing_counted_and_told_and_nothing_else_is() {
         assert_eq!(Summary::of(again.summary()).totals.count("accepted"), 0, "round {round}: {again:?}");
     }
     assert!(lost > rounds / 2, "{lost}");
+}
+
+#[test]
+fn bits_that_flip_while_a_sink_is_behind_cost_what_is_missing_counted_and_told_and_nothing_else() {
+    let input = canonical(2000);
+    let left = left_behind(&input);
+    let waiting =
+        "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"go on\", path = \"out.ndjson\" }";
+    let config = config(waiting) + "[delivery]\nshutdown_timeout = 60\n";
+    let mut lost = 0;
+    for round in 0..rounds() {
+        let mut watched = Watched::new(format!("round {round}"), &config, &["out"], Repeats::Never);
+        watched.begin(&input);
+        watched.accepted(&input);
+        watched.dir.copy_spool_of(&left);
+        let segments = segments(&watched.dir);
+        watched.dir.write("empty.ndjson", "");
+        let life = watched.begin(&[]);
+        let empty = watched.dir.path("empty.ndjson");
+        let arguments = ["run", "--summary", "json", empty.to_str().expect("a path of ours")];
+        let mut running = watched.dir.audit_host(&arguments).start();
+        running.wait_for("events of an earlier process are delivered first");
+        // All but the first of it has still to be read.
+        flip_bits(&segments, round);
+        watched.dir.write("go on", "");
+        let ran = running.end();
+        watched.ended(life, &ran);
+        let summary = Summary::of(ran.summary()).totals;
+        assert_eq!(ran.status, i32::from(summary.count("lost") > 0), "round {round}: {ran:?}");
+        lost += summary.count("lost");
+        watched.oracle.assert(&format!("round {round}"));
+        let again = watched.run(&[]);
+        assert_eq!(Summary::of(again.summary()).totals.count("accepted"), 0, "round {round}: {again:?}");
+    }
+    assert!(lost > 0);
 }

@@ -93,6 +93,21 @@ pub fn frame_total(frames: &[u8]) -> Option<usize> {
     (HEADER_LEN..=frames.len()).contains(&total).then_some(total)
 }
 
+/// How many events the first of these frames stands for: one, if it is no hole.
+pub fn frame_events(frames: &[u8]) -> usize {
+    frames.first_chunk().map_or(1, |header| if header[KIND_AT] == HOLE { hole_events(header) } else { 1 })
+}
+
+/// The entry of an event that is lost in a hole.
+fn missing(offset: u32) -> RawEvent {
+    RawEvent { offset, ..RawEvent::default() }
+}
+
+/// How many events a hole stands for.
+fn hole_events(header: &[u8; HEADER_LEN]) -> usize {
+    usize::from(get_u32(header, FLAGS_AT) as u16)
+}
+
 /// What [`write_event`] wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -204,7 +219,8 @@ pub fn push_line(line: &[u8], entry: &RawEvent, out: &mut Vec<u8>) {
 }
 
 /// Appends the canonical lines of all `frames`, each with its newline, to `lines`, and an entry for each to `entries`
-/// (`run` 0, `offset` within `lines`). Returns how many lines; stops at a frame that makes no sense. A hole is passed over.
+/// (`run` 0, `offset` within `lines`); for a hole, an entry of no length for each event it stands for. Returns how many
+/// entries; stops at a frame that makes no sense.
 pub fn write_lines(frames: &[u8], lines: &mut Vec<u8>, entries: &mut Vec<RawEvent>) -> usize {
     let mut rest = frames;
     let before = entries.len();
@@ -223,7 +239,10 @@ fn write_first(frames: &[u8], lines: &mut Vec<u8>, entries: &mut Vec<RawEvent>) 
     match header[KIND_AT] {
         EVENT => entries.push(write_event_line(header, body, lines)?),
         LINE => entries.push(write_line(header, body, lines)?),
-        HOLE => {}
+        HOLE => {
+            let missing = missing(lines.len() as u32);
+            entries.extend(std::iter::repeat_n(missing, hole_events(header)));
+        }
         _ => return None,
     }
     Some(frame_len)

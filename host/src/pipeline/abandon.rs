@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::call::CallKind;
 use super::delivery::Burial;
+use super::offering::damaged_in;
 use super::sink_state::{Phase, SinkState, State, seconds};
 use super::worker::Worker;
 
@@ -99,6 +100,14 @@ impl SinkState {
 
     /// Writes dead letters; what cannot be written stays, and is tried again.
     pub fn bury(&self, burial: &Burial) {
+        let spans = burial.pieces.iter().flat_map(|piece| &piece.spans);
+        // What cannot be read is an error below.
+        let damaged: Vec<_> = spans.filter_map(|span| damaged_in(span, &*span.run.body().ok()?)).collect();
+        if !damaged.is_empty() {
+            self.lock().delivery.unbury(burial.id);
+            self.store.lose_damaged(&damaged);
+            return self.bury_doomed();
+        }
         let (written, result) =
             self.dead_letters.write(&self.settings.name, &self.settings.class, &burial.pieces);
         let path = self.dead_letters.path().display();

@@ -3,6 +3,7 @@
 //! A body lives as long as somebody needs it. In memory that is until the run's last sink has settled its last event.
 //! With a spool it may go earlier, when memory is short, and be made once more from the frames on disk.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use audit_plugin_api::RawEvent;
@@ -15,6 +16,7 @@ use super::pool::Pool;
 pub struct Body {
     lines: Vec<u8>,
     entries: Vec<RawEvent>,
+    damaged: Box<[Range<u32>]>,
     pool: Arc<Pool>,
     /// Given back when all is settled, also while a call that hangs has the lines; unless a sink holds on to them.
     charge: Mutex<Option<Arc<Charge>>>,
@@ -23,12 +25,32 @@ pub struct Body {
 impl Body {
     /// Lines, each with its newline, an entry for each, and what they take from the budget.
     pub fn new(lines: Vec<u8>, entries: Vec<RawEvent>, charge: Charge, pool: Arc<Pool>) -> Self {
-        Self { lines, entries, pool, charge: Mutex::new(Some(Arc::new(charge))) }
+        let damaged = Box::default();
+        Self { lines, entries, damaged, pool, charge: Mutex::new(Some(Arc::new(charge))) }
+    }
+
+    /// As [`Body::new`], with entries of no length for events whose frames are damaged.
+    pub fn salvaged(lines: Vec<u8>, entries: Vec<RawEvent>, charge: Charge, pool: Arc<Pool>) -> Self {
+        let mut damaged: Vec<Range<u32>> = Vec::new();
+        for (event, _) in (0..).zip(&entries).filter(|(_, entry)| entry.len == 0) {
+            match damaged.last_mut().filter(|last| last.end == event) {
+                Some(last) => last.end += 1,
+                None => damaged.push(event..event + 1),
+            }
+        }
+        let mut body = Self::new(lines, entries, charge, pool);
+        body.damaged = damaged.into();
+        body
     }
 
     /// Number of events.
     pub fn len(&self) -> u32 {
         self.entries.len() as u32
+    }
+
+    /// Events whose frames are damaged, in order: their entries have no lines.
+    pub fn damaged(&self) -> &[Range<u32>] {
+        &self.damaged
     }
 
     /// What it takes from the budget, for a sink that holds on to it; `None` when all is settled already.

@@ -1,11 +1,12 @@
 //! The sinks of a store: each gets every run.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use super::delivery::Delivery;
 use super::run::Run;
-use super::sink_state::SinkState;
+use super::sink_state::{Phase, SinkState};
 use super::store::{Store, StoreEvents};
 
 /// Room in a spool comes back only when a sink has flushed, and segment by segment: so many runs at a time are dropped
@@ -54,6 +55,34 @@ impl StoreEvents for FanoutEvents {
 
     fn hand_out(&self, run: &Arc<Run>) {
         self.0.each(|sink| sink.push(run));
+    }
+
+    fn lose(&self, run: &Arc<Run>, damaged: &[Range<u32>]) -> Vec<Range<u32>> {
+        let mut lost = Vec::new();
+        self.0.each(|sink| {
+            let mut state = sink.lock();
+            lost.extend(state.delivery.lose_damaged(run, damaged));
+            state.notify_work(sink);
+            state.notify_settled(sink);
+        });
+        // Each once, though several sinks have lost it.
+        lost.sort_unstable_by_key(|lost| lost.start);
+        let mut end = 0;
+        for lost in &mut lost {
+            lost.start = lost.start.max(end);
+            end = end.max(lost.end);
+        }
+        lost
+    }
+
+    fn drain_to(&self, position: u64) {
+        self.0.each(|sink| {
+            let mut state = sink.lock();
+            if state.phase == Phase::Running {
+                state.delivery.request_close(position);
+                state.notify_work(sink);
+            }
+        });
     }
 
     fn relieve(&self, bytes: usize) {

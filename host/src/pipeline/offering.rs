@@ -12,6 +12,15 @@ use super::delivery::Offer;
 use super::piece::Doubt;
 use super::run::Span;
 use super::sink::SinkInstance;
+use super::store::Damaged;
+
+/// What came of an offer.
+pub enum Answer {
+    /// The sink said this.
+    Sink(Result<Written, SinkError>),
+    /// It was not asked: these events are damaged, and some of them were to be offered.
+    Damaged(Vec<Damaged>),
+}
 
 /// Offers the events; `entries` is a buffer. What is only in the spool is read: that it cannot be read is an error like
 /// one of the sink.
@@ -20,11 +29,19 @@ pub fn write_offer(
     entries: &mut Vec<RawEvent>,
     offer: &Offer,
     deadline: Deadline,
-) -> Result<Written, SinkError> {
+) -> Answer {
     let held: Vec<HeldSpan> = match offer.spans.iter().map(HeldSpan::of).collect() {
         Ok(held) => held,
-        Err(error) => return Err(SinkError::retryable(format!("its events cannot be read back: {error}"))),
+        Err(error) => {
+            let reason = format!("its events cannot be read back: {error}");
+            return Answer::Sink(Err(SinkError::retryable(reason)));
+        }
     };
+    let spans = offer.spans.iter().zip(&held);
+    let damaged: Vec<_> = spans.filter_map(|(span, held)| damaged_in(span, &held.body)).collect();
+    if !damaged.is_empty() {
+        return Answer::Damaged(damaged);
+    }
     entries.clear();
     let mut runs: Vec<&[u8]> = Vec::with_capacity(held.len());
     let repeated = if offer.doubt == Doubt::PossibleDuplicate { flags::POSSIBLE_DUPLICATE } else { 0 };
@@ -46,7 +63,16 @@ pub fn write_offer(
             source.note_offered(offer.sink, span.end);
         }
     }
-    instance.write_batch(&Batch::new(offer.id, offer.attempt, deadline, &runs, entries, &Holder(&held)))
+    let holder = Holder(&held);
+    let batch = Batch::new(offer.id, offer.attempt, deadline, &runs, entries, &holder);
+    Answer::Sink(instance.write_batch(&batch))
+}
+
+/// What is damaged of a run, if the span has any of it.
+pub fn damaged_in(span: &Span, body: &Body) -> Option<Damaged> {
+    let is_within = |damaged: &Range<u32>| damaged.start < span.end && span.start < damaged.end;
+    let events = body.damaged();
+    events.iter().any(is_within).then(|| Damaged { run: span.run.clone(), events: events.into() })
 }
 
 /// Events of a body.

@@ -13,7 +13,7 @@ pub enum FlushOutcome {
     Flushed,
     /// Everything is settled, but some was given up since the flush before, or a sink's flush failed.
     Failed {
-        /// Dead-lettered or dropped since the flush before, all sinks together.
+        /// Dead-lettered, dropped or lost since the flush before, all sinks together.
         given_up: u64,
         /// Sinks whose own flush failed, with the reason.
         sinks: Vec<(String, String)>,

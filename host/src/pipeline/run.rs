@@ -6,6 +6,7 @@
 //! being a remainder.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -294,6 +295,17 @@ impl Span {
     /// anyway.
     pub fn spooled_bytes(&self) -> usize {
         self.run.source().map_or(0, Source::bytes)
+    }
+
+    /// Takes it apart: what is in these ranges of events, which are in order, goes to `inside`, the rest to `outside`.
+    pub fn part(mut self, ranges: &[Range<u32>], inside: &mut Vec<Span>, outside: &mut Vec<Span>) {
+        for range in ranges {
+            for (to, end) in [(&mut *outside, range.start), (&mut *inside, range.end)] {
+                let front = self.split_front(end.clamp(self.start, self.end) as usize - self.start as usize);
+                to.extend((front.len() > 0).then_some(front));
+            }
+        }
+        outside.extend((self.len() > 0).then_some(self));
     }
 
     /// Cuts the first `count` events off.

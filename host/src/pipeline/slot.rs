@@ -261,7 +261,8 @@ impl Chunk {
         };
         let (from, to) = (*taken, writer.written());
         *taken = to;
-        let stretch = Stretch { chunk: writer.chunk().clone(), from, to, events: current.events };
+        let index = writer.events() - current.events as u16;
+        let stretch = Stretch { chunk: writer.chunk().clone(), from, to, index, events: current.events };
         let portion = Portion {
             frames: Frames::Spool(stretch),
             charged: std::mem::take(&mut current.charged),

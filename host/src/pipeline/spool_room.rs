@@ -66,6 +66,11 @@ impl SpoolRoom {
         Ok((writer, if is_half_full_now { Taken::HalfFull } else { Taken::Yes }))
     }
 
+    /// As [`SpoolRoom::lease`], but the bound is no matter.
+    pub fn lease_beyond(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
+        self.spool.lease_beyond(frame_len)
+    }
+
     /// Whether anything has to be on the disk before `record` returns.
     pub fn is_ever_durable_first(&self) -> bool {
         self.durability == Durability::Disk || !self.disk_for.is_empty()

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use audit_plugin_api::flags;
@@ -15,7 +16,7 @@ use super::pool::Pool;
 use super::record::ENTRY_BYTES;
 use super::run::Run;
 use crate::event::frame;
-use crate::spool;
+use crate::spool::{self, Gap};
 
 /// Frames of one chunk of the spool.
 #[derive(Clone)]
@@ -26,8 +27,22 @@ pub struct Stretch {
     pub from: u32,
     /// Where they end.
     pub to: u32,
+    /// Number of the first within the chunk.
+    pub index: u16,
     /// How many they are.
     pub events: u32,
+}
+
+impl Stretch {
+    fn read<R>(&self, use_frames: impl FnMut(&[u8]) -> R) -> io::Result<R> {
+        self.chunk.read_sound(self.from..self.to, self.numbers(0, self.events), use_frames)
+    }
+
+    /// The numbers within the chunk of the frames from `start` to `end`.
+    fn numbers(&self, start: u32, end: u32) -> Range<u16> {
+        let number = |event: u32| self.index.saturating_add(event as u16);
+        number(start)..number(end)
+    }
 }
 
 /// Where the spool has the events of a run.
@@ -83,14 +98,26 @@ impl Source {
         }
     }
 
+    /// What is to be told of damage by which these events were lost; each damage once.
+    pub fn take_gaps(&self, lost: &[Range<u32>]) -> Vec<Gap> {
+        let (mut gaps, mut start) = (Vec::new(), 0);
+        for stretch in &self.stretches {
+            let within = |event: u32| event.clamp(start, start + stretch.events) - start;
+            let numbers: Vec<_> =
+                lost.iter().map(|lost| stretch.numbers(within(lost.start), within(lost.end))).collect();
+            gaps.extend(stretch.chunk.take_gaps(&numbers));
+            start += stretch.events;
+        }
+        gaps
+    }
+
     /// Notes in the spool that this sink has settled the events up to this one, for good.
     pub fn note_done(&self, sink: usize, end: u32) -> io::Result<()> {
         let mut start = 0;
         for stretch in &self.stretches {
             let count = (end - start).min(stretch.events);
             if count < stretch.events {
-                let offset =
-                    stretch.chunk.read(stretch.from, stretch.to, |frames| offset_of(frames, count))?;
+                let offset = stretch.read(|frames| offset_of(frames, count))?;
                 stretch.chunk.set_done(sink, stretch.from + offset);
                 return Ok(());
             }
@@ -107,11 +134,14 @@ fn body_bytes(stretches: &[Stretch]) -> usize {
     frames + frames / 2
 }
 
-/// Where the frame of this number begins.
+/// Where the frame of this number begins, or the hole that it is in.
 fn offset_of(frames: &[u8], number: u32) -> u32 {
-    let mut offset = 0;
-    for _ in 0..number {
-        offset += frame::frame_total(&frames[offset..]).unwrap_or(0);
+    let (mut offset, mut left) = (0, number as usize);
+    while let Some(len) = frame::frame_total(&frames[offset..])
+        && let Some(rest) = left.checked_sub(frame::frame_events(&frames[offset..]).max(1))
+    {
+        offset += len;
+        left = rest;
     }
     offset as u32
 }
@@ -142,9 +172,7 @@ impl Bodies {
     pub fn make(&self, stretches: &[Stretch], events: u32, replayed: u32) -> io::Result<Body> {
         let (mut lines, mut entries) = self.pool.run(body_bytes(stretches), events as usize);
         for stretch in stretches {
-            stretch.chunk.read(stretch.from, stretch.to, |frames| {
-                frame::write_lines(frames, &mut lines, &mut entries);
-            })?;
+            stretch.read(|frames| frame::write_lines(frames, &mut lines, &mut entries))?;
         }
         if entries.len() != events as usize {
             let found = entries.len();
@@ -156,7 +184,7 @@ impl Bodies {
         let bytes = lines.len() + entries.len() * ENTRY_BYTES;
         self.memory.force(bytes);
         let charge = Charge::of(&self.memory, bytes);
-        Ok(Body::new(lines, entries, charge, self.pool.clone()))
+        Ok(Body::salvaged(lines, entries, charge, self.pool.clone()))
     }
 
     /// Notes that this run has its body in memory; lets go of others where memory is short.

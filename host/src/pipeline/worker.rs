@@ -15,7 +15,7 @@ use audit_plugin_api::{Deadline, ErrorKind, Host, RawEvent, SinkError};
 
 use super::call::CallKind;
 use super::delivery::{Instance, Offer, Step};
-use super::offering::write_offer;
+use super::offering::{Answer, write_offer};
 use super::request::Request;
 use super::run::Span;
 use super::sink::SinkInstance;
@@ -135,6 +135,8 @@ impl Worker {
             Step::Sleep => return sink.idle(&state, now, waiting, flush_due.filter(|due| *due > now)),
             Step::Collect => {
                 drop(state);
+                // If the disk had no room for some before.
+                sink.store.tell_gaps();
                 sink.store.collect();
             }
             Step::Write(offer) => return self.write(&sink, state, offer),
@@ -185,6 +187,15 @@ impl Worker {
             // The abandoned call may still read these bytes from another thread of the sink.
             std::mem::forget(offer);
             return Turn::Ended;
+        };
+        let answer = match answer {
+            Answer::Sink(answer) => answer,
+            Answer::Damaged(damaged) => {
+                state.delivery.take_offer_back();
+                drop(state);
+                sink.store.lose_damaged(&damaged);
+                return Turn::Did;
+            }
         };
         let now = Instant::now();
         let answer = answer.map_err(|error| sink.masked(error));

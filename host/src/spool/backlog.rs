@@ -24,6 +24,8 @@ pub struct BacklogPart {
     pub from: u32,
     /// Where they end.
     pub to: u32,
+    /// Number of the first frame within the chunk.
+    pub index: u16,
     /// How many they are.
     pub events: u32,
     /// A bit for each of today's sinks that is to get them.

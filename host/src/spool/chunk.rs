@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::disk::{Access, DiskFile};
 use super::format::{FrameHeader, KIND_HOLE, Mark, Position, chunk_header_len};
 use super::mapped::{Track, TrackWriter};
+use super::salvage::Found as FoundDamage;
 use super::segment::Segment;
 use super::sink_map::SinkMap;
 
@@ -38,6 +39,10 @@ pub(super) struct Place {
     state: State,
     slots: Vec<Progress>,
     sinks: Vec<Progress>,
+    /// What turned out to be damaged.
+    pub damaged: Vec<FoundDamage>,
+    /// Where gaps are that are taken and not told.
+    pub untold: Vec<u32>,
 }
 
 /// How far a sink is: offsets among the frames.
@@ -84,9 +89,12 @@ impl Chunk {
         let slots = vec![Progress::default(); map.names.len()];
         let sinks = vec![Progress::default(); map.sinks];
         let header_len = chunk_header_len(slots.len());
-        let state = State::Written;
-        let former = Vec::new();
-        let place = Place { segment, at, track: Some(track), shadow, mirror, former, state, slots, sinks };
+        let place = Place {
+            track: Some(track),
+            shadow,
+            mirror,
+            ..Place::new(segment, at, State::Written, slots, sinks)
+        };
         Self { number, region_len, header_len, map, skips: Vec::new(), place: Mutex::new(place) }
     }
 
@@ -103,9 +111,7 @@ impl Chunk {
                 }
             })
             .collect();
-        let state = State::Sealed(len);
-        let (track, shadow, mirror, former) = (None, None, None, Vec::new());
-        let place = Place { segment, at, track, shadow, mirror, former, state, slots, sinks };
+        let place = Place::new(segment, at, State::Sealed(len), slots, sinks);
         Self { number, region_len, header_len, map, skips, place: Mutex::new(place) }
     }
 
@@ -161,13 +167,28 @@ impl Chunk {
             return;
         }
         *value = to;
+        self.write_marks(&mut place, mark, sink);
+        self.finish_if_done(&mut place);
+    }
+
+    /// The gap at this offset is told.
+    pub(super) fn note_told(&self, from: u32) {
+        let mut place = self.lock();
+        place.untold.retain(|untold| *untold != from);
+        (0..self.map.sinks).for_each(|sink| self.write_marks(&mut place, Mark::Done, sink));
+        self.finish_if_done(&mut place);
+    }
+
+    /// Brings the marks of those that this sink stands for to where they are. Nothing is done behind a gap that is not told.
+    fn write_marks(&self, place: &mut Place, mark: Mark, sink: usize) {
+        let told_to = place.untold.iter().copied().min().unwrap_or(u32::MAX);
         for slot in self.map.slots_of(sink) {
             let standing =
                 place.sinks.iter().enumerate().filter(|(sink, _)| self.map.standing[slot] & 1 << sink != 0);
             let values = standing.map(|(_, progress)| progress.get(mark));
             let value = match mark {
                 Mark::Offered => values.max(),
-                Mark::Done => values.min(),
+                Mark::Done => values.min().map(|done| done.min(told_to)),
             };
             let value = value.unwrap_or(0);
             let Some(progress) = place.slots.get_mut(slot) else { continue };
@@ -176,7 +197,6 @@ impl Chunk {
                 place.write_mark(mark, slot, value);
             }
         }
-        self.finish_if_done(&mut place);
     }
 
     /// How far a sink is.
@@ -223,6 +243,12 @@ impl Chunk {
         if Arc::ptr_eq(&place.segment, segment) {
             place.track = None;
         }
+    }
+
+    /// Its segment, and where in that its frames begin.
+    pub(super) fn frames_place(&self) -> (Arc<Segment>, u64) {
+        let place = self.lock();
+        (place.segment.clone(), place.at + self.header_len as u64)
     }
 
     /// Whether it is in this segment.
@@ -286,6 +312,27 @@ impl Chunk {
 }
 
 impl Place {
+    fn new(segment: Arc<Segment>, at: u64, state: State, slots: Vec<Progress>, sinks: Vec<Progress>) -> Self {
+        Self {
+            segment,
+            at,
+            track: None,
+            shadow: None,
+            mirror: None,
+            former: Vec::new(),
+            state,
+            slots,
+            sinks,
+            damaged: Vec::new(),
+            untold: Vec::new(),
+        }
+    }
+
+    /// Whether all in it is done.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+
     fn write_mark(&self, mark: Mark, slot: usize, value: u32) {
         if let Some(track) = &self.track {
             let position = Position { segment: self.segment.number, at: self.at };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Access, Disk, DiskFile, Lock, Locked};
 use super::open_files::OpenFiles;
+use super::read_folder::read_file;
 
 /// The name of the file in it that its owner has locked.
 pub const LOCK_NAME: &str = "lock";
@@ -101,6 +102,38 @@ impl Folder {
     /// Closes a file that was opened here.
     pub fn close(&self, name: &str) {
         self.open_files.close(name);
+    }
+
+    /// Keeps a copy of a damaged segment beside it, unless there is one already. Whether there is one now.
+    pub fn keep_copy(&self, name: &str, bytes: &[u8]) -> bool {
+        let disk = &self.disk;
+        for number in 1..100 {
+            let path = self.path.join(format!("{name}.damaged-{number}"));
+            let written = disk.create(&path).and_then(|file| {
+                file.write_at(bytes, 0)?;
+                file.sync()
+            });
+            match written {
+                Ok(()) => {
+                    tracing::error!("a copy of the damaged segment is kept: {}", path.display());
+                    return true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if read_file(&**disk, &path).is_ok_and(|kept| kept == bytes) {
+                        return true;
+                    }
+                }
+                Err(error) => {
+                    let _ = disk.remove(&path);
+                    tracing::error!(
+                        "{}: the damaged segment cannot be copied, and is not repaired: {error}",
+                        path.display()
+                    );
+                    return false;
+                }
+            }
+        }
+        false
     }
 
     /// Counts a segment in it.

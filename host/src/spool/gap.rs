@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::chunk::Chunk;
 use super::disk::Access;
 use super::scan::Damage;
 use super::segment::Segment;
@@ -17,7 +18,10 @@ pub struct Gap {
     pub count: u64,
     /// Where, and what is wrong.
     pub reason: String,
-    segment: Arc<Segment>,
+    /// Held until it is healed; none where all that was in it is done.
+    segment: Option<Arc<Segment>>,
+    /// Who has to be told that this is told, and where in it that is.
+    chunk: Option<(Arc<Chunk>, u32)>,
     repairs: Vec<(u64, Vec<u8>)>,
     may_repair: bool,
 }
@@ -26,9 +30,19 @@ impl Gap {
     /// Damage of this segment, which is held from now on.
     pub(super) fn new(damage: Damage, segment: &Arc<Segment>, may_repair: bool) -> Self {
         segment.hold();
+        Self { segment: Some(segment.clone()), ..Self::unheld(damage, segment, may_repair) }
+    }
+
+    /// Damage of this segment, in which all is done.
+    pub(super) fn unheld(damage: Damage, segment: &Arc<Segment>, may_repair: bool) -> Self {
         let Damage { first_sequence, last_sequence, count, reason, repairs, .. } = damage;
         let reason = format!("{}: {reason}", segment.path().display());
-        Self { first_sequence, last_sequence, count, reason, segment: segment.clone(), repairs, may_repair }
+        Self { first_sequence, last_sequence, count, reason, segment: None, chunk: None, repairs, may_repair }
+    }
+
+    /// Damage at this offset of a chunk that is in use.
+    pub(super) fn in_chunk(self, chunk: &Arc<Chunk>, from: u32) -> Self {
+        Self { chunk: Some((chunk.clone(), from)), ..self }
     }
 
     /// Writes over the damage what says that nothing is there, so that it is not found again. Blocks for the disk.
@@ -36,14 +50,23 @@ impl Gap {
     /// # Errors
     /// When the segment cannot be written, or no copy of it could be kept: then the next start finds the damage again.
     pub fn heal(self) -> io::Result<()> {
+        let healed = self.repair();
+        if let Some((chunk, from)) = &self.chunk {
+            chunk.note_told(*from);
+        }
+        healed
+    }
+
+    fn repair(&self) -> io::Result<()> {
+        let Some(segment) = &self.segment else { return Ok(()) };
         if !self.may_repair {
             return Err(io::Error::other("there is no copy of the damaged segment"));
         }
-        self.segment.with_file(Access::ReadWrite, |file| {
+        segment.with_file(Access::ReadWrite, |file| {
             self.repairs.iter().try_for_each(|(at, bytes)| file.write_at(bytes, *at))?;
             file.sync()
         })?;
-        self.segment.release();
+        segment.release();
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::housekeeper::Jobs;
 use super::mapped::{Carver, TrackWriter};
 use super::segment::Segment;
 use super::sink_map::SinkMap;
-use super::stock::{Prepared, Stock};
+use super::stock::{Limit, Prepared, Stock};
 use super::whole::SpoolOptions;
 use super::writer::ChunkWriter;
 
@@ -60,14 +60,14 @@ impl Leasing {
     }
 
     /// Leases a region for at least one frame of this length.
-    pub fn lease(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
+    pub fn lease(&self, frame_len: usize, limit: Limit) -> Result<ChunkWriter, LeaseError> {
         let least = round_up(self.header_len() + frame_len);
         let mut current = self.lock();
         if current.is_closed {
             return Err(io::Error::other("the spool is closed").into());
         }
         let number = current.next_chunk;
-        let cut = self.cut(&mut current, least, least.max(round_up(self.chunk_bytes)), number)?;
+        let cut = self.cut(&mut current, least, least.max(round_up(self.chunk_bytes)), number, limit)?;
         current.next_chunk += 1;
         let Cut { segment, track, position, region_len } = cut;
         let mapped = track.track().clone();
@@ -92,7 +92,7 @@ impl Leasing {
 
     /// Cuts a region of exactly this length, for a copy of the chunk of this number.
     pub fn cut_for_copy(&self, region_len: u32, number: u64) -> Result<Cut, LeaseError> {
-        self.cut(&mut self.lock(), region_len as usize, region_len as usize, number)
+        self.cut(&mut self.lock(), region_len as usize, region_len as usize, number, Limit::Bound)
     }
 
     /// Cuts a region of `wanted` bytes, or what is left of a segment if that is at least `least`, and writes the header
@@ -103,6 +103,7 @@ impl Leasing {
         least: usize,
         wanted: usize,
         number: u64,
+        limit: Limit,
     ) -> Result<Cut, LeaseError> {
         let left = current.segment.as_ref().map_or(
             0,
@@ -121,7 +122,7 @@ impl Leasing {
             if let Some((full, _)) = current.segment.take() {
                 full.release();
             }
-            current.start(self.stock.take()?, &self.folder, &self.jobs, self.stock.segment_bytes());
+            current.start(self.stock.take(limit)?, &self.folder, &self.jobs, self.stock.segment_bytes());
         }
         let Some((segment, carver)) = &mut current.segment else {
             return Err(io::Error::other("the spool has no segment").into());

@@ -32,6 +32,9 @@
 //! | a segment's header | the number in the file's name counts; its chunks are owed to all sinks, by a table of empty names |
 //! | the file is too short | a gap: of what its chunks say is missing, and of what nobody knows |
 //!
+//! Frames that do not validate when they are read again, long after that, are found in the same way, and reported once an
+//! event is lost by them; nothing behind them is marked *done* until that is recorded.
+//!
 //! Before anything is repaired, the segment is copied aside. A folder with a segment of a later format version is left
 //! alone; later versions keep the first 48 bytes and their checksum, so that this can be told from damage.
 //!
@@ -42,7 +45,7 @@
 //! Needed from the file system: `fallocate` that reserves space for writes into a mapping (not so on copy-on-write file
 //! systems with snapshots), and mappings that agree with `pread` and `pwrite`.
 //!
-//! Files: `scan`, `scan_chunk` read bytes, `read_folder` a folder, `recover` takes over, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is
+//! Files: `scan`, `scan_chunk` read bytes, `read_folder` a folder, `recover` takes over, `salvage` reads again, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is
 //! written; `stock` and `housekeeper` the space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the
 //! file system.
 
@@ -67,6 +70,7 @@ mod open_files;
 mod read_folder;
 mod real_disk;
 mod recover;
+mod salvage;
 mod scan;
 mod scan_chunk;
 mod segment;

@@ -144,7 +144,8 @@ mod tests {
 
     /// As [`segment`], and up to this offset its events are settled.
     fn settled_segment(number: u64, at: u64, events: u32, done: u32) -> ReadSegment {
-        let event = |index| ScannedEvent { from: index * 8, to: index * 8 + 8, timestamp: 0 };
+        let event =
+            |index| ScannedEvent { from: index * 8, to: index * 8 + 8, index: index as u16, timestamp: 0 };
         let chunk = ScannedChunk {
             number: 7,
             at,

@@ -11,7 +11,7 @@ use super::disk::{Access, Disk};
 use super::folder::{Folder, folders_in, remove_unfinished};
 use super::gap::Gap;
 use super::housekeeper::Jobs;
-use super::read_folder::{Counting, ReadSegment, SegmentContents, read_file, read_segments};
+use super::read_folder::{Counting, ReadSegment, SegmentContents, read_segments};
 use super::scan::Damage;
 use super::scan_chunk::ScannedChunk;
 use super::segment::Segment;
@@ -50,7 +50,7 @@ pub fn recover(
     remove_unfinished(disk, dir)?;
     let mut recovered = Recovered::default();
     for folder in adopt_all(disk, dir, own)? {
-        let keep_copy = |name: &str, bytes: &[u8]| keep_copy(&folder, name, bytes);
+        let keep_copy = |name: &str, bytes: &[u8]| folder.keep_copy(name, bytes);
         match read_segments(&**disk, folder.path(), keep_copy, &mut |_| ()).and_then(all_readable) {
             Ok(segments) => {
                 take_over(&folder, segments, heirs, jobs, stock, &mut recovered.backlog);
@@ -101,38 +101,6 @@ fn adopt_all(disk: &Arc<dyn Disk>, dir: &Path, own: &Folder) -> io::Result<Vec<A
         }
     }
     Ok(folders.into_iter().flatten().collect())
-}
-
-/// Keeps a copy of a damaged segment beside it, unless there is one already. Whether there is one now.
-fn keep_copy(folder: &Folder, name: &str, bytes: &[u8]) -> bool {
-    let disk = folder.disk();
-    for number in 1..100 {
-        let path = folder.path().join(format!("{name}.damaged-{number}"));
-        let written = disk.create(&path).and_then(|file| {
-            file.write_at(bytes, 0)?;
-            file.sync()
-        });
-        match written {
-            Ok(()) => {
-                tracing::error!("a copy of the damaged segment is kept: {}", path.display());
-                return true;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if read_file(&**disk, &path).is_ok_and(|kept| kept == bytes) {
-                    return true;
-                }
-            }
-            Err(error) => {
-                let _ = disk.remove(&path);
-                tracing::error!(
-                    "{}: the damaged segment cannot be copied, and is not repaired: {error}",
-                    path.display()
-                );
-                return false;
-            }
-        }
-    }
-    false
 }
 
 fn take_over(
@@ -241,6 +209,7 @@ fn take_over_chunk(
                     chunk: chunk.clone(),
                     from: event.from,
                     to: event.from,
+                    index: event.index,
                     events: 0,
                     owed,
                     offered: vec![0; map.sinks].into(),

@@ -3,6 +3,8 @@
 //! Pure: bytes in, findings out. It never panics, whatever the bytes are, and never finds an event that was not written
 //! into this very segment, since every checksum starts with the segment's number.
 
+use std::ops::Range;
+
 use super::format::{
     ChunkHeader, FREE, FrameHeader, HeaderRead, LIVE, MOST_HEADER_BYTES, MOST_SINKS, PAGE, SegmentHeader,
     chunk_header_len, round_up, seed,
@@ -40,12 +42,23 @@ pub struct Damage {
     pub first_sequence: Option<u64>,
     /// The last one.
     pub last_sequence: Option<u64>,
-    /// Up to where among the frames of its chunk.
-    pub to: Option<u32>,
+    /// Which frames of a chunk it takes the place of, if it does.
+    pub frames: Option<DamagedFrames>,
     /// What is wrong.
     pub reason: String,
     /// What to write where in the segment, so that it is damaged no more.
     pub repairs: Vec<(u64, Vec<u8>)>,
+}
+
+/// Frames of a chunk that do not validate, one after the other.
+#[derive(Clone, Debug)]
+pub struct DamagedFrames {
+    /// Where they begin among the frames of the chunk.
+    pub from: u32,
+    /// Where they end.
+    pub to: u32,
+    /// Their numbers within the chunk.
+    pub numbers: Range<u16>,
 }
 
 /// How a segment reads.
@@ -284,7 +297,7 @@ impl Damage {
             count: 0,
             first_sequence: None,
             last_sequence: None,
-            to: None,
+            frames: None,
             reason,
             repairs: Vec::new(),
         }

@@ -1,10 +1,12 @@
 //! Reads a chunk that may be damaged.
 
+use std::ops::Range;
+
 use super::format::{
     COMMITTED_AT, ChunkHeader, FRAME_HEADER_LEN, FrameHeader, KIND_HOLE, Mark, Position, chunk_header_len,
     committed_word, hole_frame, put_u64, read_committed, u64_at,
 };
-use super::scan::Damage;
+use super::scan::{Damage, DamagedFrames};
 
 /// What a chunk holds.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl ScannedChunk {
     /// Forgets damage of what every sink had before: it is not lost. Returns up to where that is.
     pub fn forget_what_all_had(&mut self) -> u32 {
         let least = self.marks.iter().map(|(_, done)| *done).min().unwrap_or(0);
-        self.damage.retain(|damage| damage.to.is_none_or(|to| to > least));
+        self.damage.retain(|damage| damage.frames.as_ref().is_none_or(|frames| frames.to > least));
         least
     }
 }
@@ -45,6 +47,8 @@ pub struct ScannedEvent {
     pub from: u32,
     /// Where it ends.
     pub to: u32,
+    /// Its frame's number within the chunk.
+    pub index: u16,
     /// When it was recorded, in microseconds since 1970.
     pub timestamp: i64,
 }
@@ -114,6 +118,29 @@ impl Reader<'_> {
         header.encode(self.position(at))
     }
 
+    /// What is damaged of some frames of a chunk that must have these numbers; the first of the chunk begins at `base`.
+    pub fn damage_among(&self, base: usize, frames: &Range<u32>, numbers: &Range<u16>) -> Vec<Damage> {
+        let mut part = ScannedChunk {
+            number: 0,
+            at: base as u64,
+            region_len: 0,
+            header_len: 0,
+            len: frames.end,
+            marks: Vec::new(),
+            events: Vec::new(),
+            skips: Vec::new(),
+            damage: Vec::new(),
+        };
+        self.find_frames(&mut part, frames.start, numbers.start, Some(numbers.end));
+        part.damage
+    }
+
+    /// That all of these frames are damaged.
+    pub fn all_damaged(&self, base: usize, frames: Range<u32>, numbers: Range<u16>) -> Damage {
+        let frames = DamagedFrames { from: frames.start, to: frames.end, numbers };
+        self.gap(base, frames, None, None)
+    }
+
     fn read_frames(&self, at: usize, header: ChunkHeader, marks: Vec<(u32, u32)>) -> ScannedChunk {
         let header_len = chunk_header_len(usize::from(header.sinks));
         let most = header.region_len.saturating_sub(header_len as u32);
@@ -129,25 +156,24 @@ impl Reader<'_> {
             skips: Vec::new(),
             damage: Vec::new(),
         };
-        self.find_frames(&mut chunk, committed.map(|(_, events)| events));
+        self.find_frames(&mut chunk, 0, 0, committed.map(|(_, events)| events));
         for (offered, done) in &mut chunk.marks {
             (*offered, *done) = ((*offered).min(chunk.len), (*done).min(chunk.len));
         }
         chunk
     }
 
-    /// Finds the frames of a chunk. So many there should be; where that is not known, what is behind the last one that
-    /// validates counts as never written.
-    fn find_frames(&self, chunk: &mut ScannedChunk, events: Option<u16>) {
+    /// Finds the frames of a chunk from an offset on, where the one of the number `index` is. They should go up to the
+    /// number `end`; where that is not known, what is behind the last one that validates counts as never written.
+    fn find_frames(&self, chunk: &mut ScannedChunk, from: u32, mut index: u16, end: Option<u16>) {
         let base = chunk.at as usize + chunk.header_len;
-        let end = (base + chunk.len as usize).min(self.bytes.len());
-        let frames = self.bytes.get(base..end).unwrap_or_default();
-        let (mut offset, mut index, mut before) = (0, 0, None);
+        let bytes_end = (base + chunk.len as usize).min(self.bytes.len());
+        let frames = self.bytes.get(base..bytes_end).unwrap_or_default();
+        let (mut offset, mut before) = (from as usize, None);
         while offset < chunk.len as usize {
             let found = self.next_frame(frames, offset, index);
-            let Some((at, next_index)) = found
-                .map(|(at, header)| (at, header.index))
-                .or(events.map(|events| (chunk.len as usize, events)))
+            let Some((at, next_index)) =
+                found.map(|(at, header)| (at, header.index)).or(end.map(|end| (chunk.len as usize, end)))
             else {
                 chunk.len = offset as u32;
                 return;
@@ -155,15 +181,9 @@ impl Reader<'_> {
             if at > offset {
                 let next = found.map(|(_, header)| header.sequence);
                 let missing = next_index.saturating_sub(index);
-                chunk.damage.push(self.gap(
-                    base + offset,
-                    at - offset,
-                    index,
-                    missing,
-                    before,
-                    next,
-                    at as u32,
-                ));
+                let numbers = index..index.saturating_add(missing);
+                let frames = DamagedFrames { from: offset as u32, to: at as u32, numbers };
+                chunk.damage.push(self.gap(base, frames, before, next));
                 chunk.skips.push((offset as u32, at as u32));
             }
             let Some((_, header)) = found else { return };
@@ -171,7 +191,12 @@ impl Reader<'_> {
             if header.kind == KIND_HOLE {
                 chunk.skips.push((at as u32, to));
             } else {
-                chunk.events.push(ScannedEvent { from: at as u32, to, timestamp: header.timestamp });
+                chunk.events.push(ScannedEvent {
+                    from: at as u32,
+                    to,
+                    index: header.index,
+                    timestamp: header.timestamp,
+                });
                 before = Some(header.sequence);
             }
             index = next_index.saturating_add(header.events);
@@ -197,20 +222,14 @@ impl Reader<'_> {
         here.or_else(behind).or_else(anywhere)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn gap(
-        &self,
-        at: usize,
-        len: usize,
-        index: u16,
-        missing: u16,
-        before: Option<u64>,
-        next: Option<u64>,
-        to: u32,
-    ) -> Damage {
+    /// These frames are damaged, between events of these sequence numbers.
+    fn gap(&self, base: usize, frames: DamagedFrames, before: Option<u64>, next: Option<u64>) -> Damage {
+        let (at, len) = (base + frames.from as usize, frames.to - frames.from);
+        let missing = frames.numbers.len() as u16;
         let count = u64::from(missing);
-        let hole = hole_frame(len as u32, index, missing, self.seed);
-        let repairs = if len < FRAME_HEADER_LEN { Vec::new() } else { vec![(at as u64, hole.to_vec())] };
+        let hole = hole_frame(len, frames.numbers.start, missing, self.seed);
+        let is_hole = len as usize >= FRAME_HEADER_LEN;
+        let repairs = if is_hole { vec![(at as u64, hole.to_vec())] } else { Vec::new() };
         Damage {
             is_loss: true,
             count,
@@ -220,7 +239,7 @@ impl Reader<'_> {
             last_sequence: next
                 .map(|next| next.saturating_sub(1))
                 .or(before.map(|before| before.saturating_add(count))),
-            to: Some(to),
+            frames: Some(frames),
             reason: format!("{len} bytes at offset {at} do not validate"),
             repairs,
         }

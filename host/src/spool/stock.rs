@@ -18,6 +18,15 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// Finished segments that are kept for use.
 const MOST_SPARES: usize = 2;
 
+/// How much space may be taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// What the bound has.
+    Bound,
+    /// What the disk has.
+    Disk,
+}
+
 /// What bounds the space of a spool.
 pub trait Bound: Send + Sync {
     /// Takes bytes, if there are so many.
@@ -56,7 +65,7 @@ struct State {
     next_number: u64,
     /// Bytes of all segments in use.
     used: u64,
-    /// Those of them that the bound had no room for: segments that were found.
+    /// Those of them that the bound had no room for: segments that were found, or taken beyond it.
     debt: u64,
     failure: Option<(Instant, String, io::ErrorKind, Option<i32>)>,
 }
@@ -121,7 +130,7 @@ impl Stock {
     }
 
     /// A segment for use: a spare, or a new one.
-    pub fn take(&self) -> Result<Prepared, LeaseError> {
+    pub fn take(&self, limit: Limit) -> Result<Prepared, LeaseError> {
         let mut state = self.lock();
         while state.is_preparing && state.spares.is_empty() {
             state = self.prepared.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +143,8 @@ impl Stock {
                 code.map_or_else(|| io::Error::new(*kind, text.clone()), io::Error::from_raw_os_error);
             return Err(error.into());
         }
-        if !self.bound.take(self.segment_bytes) {
+        let is_within = self.bound.take(self.segment_bytes);
+        if !is_within && limit == Limit::Bound {
             return Err(LeaseError::Full);
         }
         let prepared = match state.spares.pop_front() {
@@ -143,12 +153,15 @@ impl Stock {
                 let number = state.take_number();
                 self.create(number).inspect_err(|error| {
                     state.note_failure(error);
-                    self.bound.give(self.segment_bytes);
+                    if is_within {
+                        self.bound.give(self.segment_bytes);
+                    }
                 })?
             }
         };
         state.failure = None;
         state.used += self.segment_bytes as u64;
+        state.debt += if is_within { 0 } else { self.segment_bytes as u64 };
         // From here on it counts, whenever the process dies.
         prepared.carver.set_first_word(STATE_AT, super::format::LIVE);
         self.folder.note_segment();

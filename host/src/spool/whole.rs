@@ -14,7 +14,7 @@ use super::group_commit::{GroupCommit, sync_all};
 use super::housekeeper::{self, Jobs, Reuse};
 use super::leasing::Leasing;
 use super::recover::{Heirs, recover};
-use super::stock::{Bound, Stock};
+use super::stock::{Bound, Limit, Stock};
 use super::writer::ChunkWriter;
 
 const LARGEST_SEGMENT_BYTES: u64 = 4 << 20;
@@ -123,7 +123,19 @@ impl Spool {
     /// `Full` if the bound has no room for another segment, `Io` if the disk does not give one: the next call tries
     /// again, but not more often than every 50 ms.
     pub fn lease(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
-        let writer = self.leasing.lease(frame_len)?;
+        self.lease_within(frame_len, Limit::Bound)
+    }
+
+    /// As [`Spool::lease`], but the bound is no matter.
+    ///
+    /// # Errors
+    /// `Io` if the disk does not give a segment.
+    pub fn lease_beyond(&self, frame_len: usize) -> Result<ChunkWriter, LeaseError> {
+        self.lease_within(frame_len, Limit::Disk)
+    }
+
+    fn lease_within(&self, frame_len: usize, limit: Limit) -> Result<ChunkWriter, LeaseError> {
+        let writer = self.leasing.lease(frame_len, limit)?;
         if let Some(commits) = &self.commits {
             commits.note_lease();
         }

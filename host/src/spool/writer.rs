@@ -45,6 +45,11 @@ impl ChunkWriter {
         if u32::from(self.events) == MOST_FRAMES { &mut [] } else { self.track.room_mut() }
     }
 
+    /// Frames that were written.
+    pub fn events(&self) -> u16 {
+        self.events
+    }
+
     /// Bytes that were written.
     pub fn written(&self) -> u32 {
         self.track.track().filled()

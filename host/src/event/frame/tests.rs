@@ -42,15 +42,19 @@ fn pushing_into_room_does_not_move_the_buffer() {
 }
 
 #[test]
-fn a_hole_is_passed_over() {
+fn a_hole_has_entries_without_lines_for_the_events_it_stands_for() {
     let mut frames = frame(&sample());
     let mut hole = frame(&sample());
     hole[KIND_AT] = HOLE;
+    hole[FLAGS_AT..][..4].copy_from_slice(&3_u32.to_le_bytes());
     frames.extend_from_slice(&hole);
     frames.extend_from_slice(&frame(&sample()));
     let (mut lines, mut entries) = (Vec::new(), Vec::new());
-    assert_eq!(write_lines(&frames, &mut lines, &mut entries), 2);
-    assert_eq!(entries[1].offset, entries[0].len + 1);
+    assert_eq!(write_lines(&frames, &mut lines, &mut entries), 5);
+    let line = entries[0].len;
+    assert_eq!(entries.iter().map(|entry| entry.len).collect::<Vec<_>>(), [line, 0, 0, 0, line]);
+    assert_eq!((entries[4].offset, lines.len()), (line + 1, 2 * (line as usize + 1)));
+    assert_eq!((frame_events(&frame(&sample())), frame_events(&hole)), (1, 3));
 }
 
 #[test]
@@ -162,7 +166,8 @@ proptest! {
             let (mut lines, mut entries) = (Vec::new(), Vec::new());
             let read = write_lines(&frames, &mut lines, &mut entries);
             prop_assert_eq!(read, entries.len());
-            let written: usize = entries.iter().map(|entry| entry.len as usize + 1).sum();
+            let lines_of = entries.iter().filter(|entry| **entry != missing(entry.offset));
+            let written: usize = lines_of.map(|entry| entry.len as usize + 1).sum();
             prop_assert_eq!(written, lines.len());
         }
     }

@@ -75,6 +75,13 @@ impl Delivery {
         }
     }
 
+    /// The offer was not made after all.
+    pub fn take_offer_back(&mut self) {
+        if let Some(offered) = self.offered.take() {
+            self.give_back(offered.piece);
+        }
+    }
+
     /// What the sink did not take goes back, as if it had never been offered.
     fn give_back(&mut self, mut rest: Piece) {
         rest.attempts -= 1;
@@ -234,7 +241,7 @@ impl Delivery {
 
     /// Puts a piece to its place. One with gaps is taken apart, since what belongs there may come back too; on their way
     /// out, pieces with the same past go together again.
-    fn insert(&mut self, piece: Piece) {
+    pub(super) fn insert(&mut self, piece: Piece) {
         let pieces = if piece.isolation == Isolation::None { piece.into_stretches() } else { vec![piece] };
         for piece in pieces {
             let index = self.front.partition_point(|other| other.position() < piece.position());
@@ -253,8 +260,7 @@ impl Delivery {
             Outcome::DeadLettered => self.dead_lettered += count,
             Outcome::Dropped => self.dropped += count,
             Outcome::Spooled => self.spooled += count,
-            // Counted beside what is lost otherwise.
-            Outcome::Lost => {}
+            Outcome::Lost => self.lost += count,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What is taken back from an instance, dropped, or given up and dead-lettered.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::Blame;
 use super::pending::Pending;
 use super::{Burial, Delivery};
 use crate::pipeline::piece::{Doubt, Piece};
-use crate::pipeline::run::{Outcome, Run};
+use crate::pipeline::run::{Outcome, Run, Span};
 
 /// How long to wait before dead letters are written again.
 const BURIAL_RETRY: Duration = Duration::from_secs(1);
@@ -164,6 +166,39 @@ impl Delivery {
                 self.burial_not_before = Some(now + BURIAL_RETRY);
             }
         }
+    }
+
+    /// This burial is not done; its events are doomed as before.
+    pub fn unbury(&mut self, burial: u64) {
+        let burial = self.burial.take_if(|current| current.id == burial);
+        self.doomed.extend(burial.into_iter().flat_map(|burial| burial.pieces));
+    }
+
+    /// Counts as lost what waits or is doomed of these events of a run, which are damaged; returns which those are.
+    pub fn lose_damaged(&mut self, run: &Arc<Run>, damaged: &[Range<u32>]) -> Vec<Range<u32>> {
+        let mut lost = Vec::new();
+        let mut sift = |spans: Vec<Span>| {
+            let mut kept = Vec::with_capacity(spans.len());
+            for span in spans {
+                if Arc::ptr_eq(&span.run, run) {
+                    span.part(damaged, &mut lost, &mut kept);
+                } else {
+                    kept.push(span);
+                }
+            }
+            kept
+        };
+        self.queue = sift(std::mem::take(&mut self.queue).into()).into();
+        let mut front = std::mem::take(&mut self.front);
+        for piece in front.iter_mut().chain(&mut self.doomed) {
+            piece.spans = sift(std::mem::take(&mut piece.spans));
+        }
+        self.queued = self.queue.iter().map(Span::len).sum();
+        self.doomed.retain(|piece| !piece.spans.is_empty());
+        front.retain(|piece| !piece.spans.is_empty());
+        front.into_iter().for_each(|piece| self.insert(piece));
+        self.settle(&lost, Outcome::Lost);
+        lost.into_iter().map(|span| span.start..span.end).collect()
     }
 
     /// Whoever was writing dead letters will never say what came of it.

@@ -139,6 +139,7 @@ pub struct Delivery {
     dead_lettered: u64,
     dropped: u64,
     spooled: u64,
+    lost: u64,
     /// Position of the first event that was left in the spool.
     left_from: Option<u64>,
 }
@@ -180,6 +181,7 @@ impl Delivery {
             dead_lettered: 0,
             dropped: 0,
             spooled: 0,
+            lost: 0,
             left_from: None,
         }
     }

@@ -78,6 +78,11 @@ impl Delivery {
         self.spooled
     }
 
+    /// Events that were lost.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// How many were given up so far: dead letters and drops.
     pub fn given_up(&self) -> u64 {
         self.dead_lettered + self.dropped

@@ -30,6 +30,28 @@ impl Store {
         }
     }
 
+    /// Accepts an event of the pipeline itself, also if the spool is full, unless the disk gives no room just now. Also while
+    /// the store is closing: sinks that are not closed yet get it.
+    pub(super) fn record_own(&self, record: Record<'_>) -> Result<(), Refused> {
+        let recorded = self.record_into(&self.own, record, Patience::None);
+        if let (Err(Refused::Full), Some(spool)) = (&recorded, &self.spool) {
+            // Nobody could wait for room: it may be this one who makes it.
+            let lease = spool.lease_beyond(record.frame_len());
+            let writer = lease.map_err(|lack| Refused::Spool(Box::new(lack.to_string())))?;
+            self.own.writer().map_err(|Closed| Refused::Closed)?.begin(Chunk::spooled(writer));
+            self.record_into(&self.own, record, Patience::None)?;
+        } else {
+            recorded?;
+        }
+        if lock(&self.registry).closed {
+            self.events.drain_to(self.seal());
+        }
+        match &self.spool {
+            Some(spool) if spool.is_durable_first(record) => spool.sync(Patience::None),
+            _ => Ok(()),
+        }
+    }
+
     /// Accepts an event without waiting for the disk.
     pub fn record_unsynced(&self, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
         self.with_slot(|slot| self.record_into(slot, record, patience))

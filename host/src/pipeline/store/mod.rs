@@ -9,12 +9,15 @@
 //! moment in which it carries the chunk away. So the chunk of an idle or ended thread is readable at once. Chunks keep
 //! their order within a slot, and runs are made under one lock, so what one thread recorded stays in its order.
 //!
-//! In `admission`: from `record` into the slots. In `collecting`: from the slots to the sinks.
+//! In `admission`: from `record` into the slots. In `collecting`: from the slots to the sinks. In `damage`: what is found
+//! to be damaged on that way.
 
 mod admission;
 mod collecting;
+mod damage;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -25,8 +28,10 @@ use super::pool::Pool;
 use super::run::Run;
 use super::slot::{Portion, Slot};
 use super::spool_room::SpoolRoom;
+use crate::spool::Gap;
 
 pub use collecting::BacklogRun;
+pub use damage::Damaged;
 
 /// What waits in the store and is not yet in a run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +57,10 @@ pub trait StoreEvents: Send + Sync {
     fn hand_out(&self, run: &Arc<Run>);
     /// The store is full: sinks that are not required make room for this many bytes.
     fn relieve(&self, bytes: usize);
+    /// These events of a run are damaged: every sink where they wait loses them. Returns which those are, all sinks together.
+    fn lose(&self, run: &Arc<Run>, damaged: &[Range<u32>]) -> Vec<Range<u32>>;
+    /// The store is closing, but sinks that are not closed yet are to deliver everything before this position.
+    fn drain_to(&self, position: u64);
 }
 
 /// What a store is made of.
@@ -83,6 +92,10 @@ pub struct Store {
     /// Position of the next event in the order of the store; held while a run is made and handed out.
     order: Mutex<u64>,
     next_sequence: AtomicU64,
+    /// Where the pipeline's own events go. Never closed.
+    own: Arc<Slot>,
+    /// Gaps in the spool that are not told yet.
+    untold: Mutex<Vec<Gap>>,
     /// Whether somebody waits for the next event. Set before the slots are looked at, read under a slot's lock.
     asleep: AtomicBool,
     /// When it was said last that the disk gives nothing.
@@ -117,13 +130,16 @@ impl Store {
     /// An empty store.
     pub fn new(parts: StoreParts, events: Box<dyn StoreEvents>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let own = Arc::new(Slot::new(false));
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             parts,
-            registry: Mutex::default(),
+            registry: Mutex::new(Registry { slots: vec![own.clone()], ..Registry::default() }),
             pending: Mutex::default(),
             order: Mutex::new(0),
             next_sequence: AtomicU64::new(1),
+            own,
+            untold: Mutex::default(),
             asleep: AtomicBool::new(false),
             disk_refusal_said: Mutex::default(),
             events,
@@ -186,7 +202,7 @@ impl Store {
     pub fn close(&self) {
         let mut registry = lock(&self.registry);
         registry.closed = true;
-        for slot in &registry.slots {
+        for slot in registry.slots.iter().filter(|slot| !Arc::ptr_eq(slot, &self.own)) {
             slot.close();
         }
     }

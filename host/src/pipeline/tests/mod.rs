@@ -19,6 +19,7 @@ mod letters;
 mod model;
 mod order;
 mod poison;
+mod rereading;
 mod retries;
 mod spooling;
 mod stage;

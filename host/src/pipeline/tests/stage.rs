@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use audit_plugin_api::serde_json::{Value, json};
 use audit_plugin_api::{
-    AckStatus, Acknowledgement, Action, Batch, Deadline, Host, PermissionAuditEvent, SinkError, Written,
-    flags,
+    AckStatus, Acknowledgement, Action, Batch, Deadline, Host, PermissionAuditEvent, RawEvent, SinkError,
+    Written, flags,
 };
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tempfile::TempDir;
@@ -334,8 +334,10 @@ impl SinkFactory for Troupe {
 impl SinkInstance for Player {
     fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
         let number = |escaped: &[u8]| std::str::from_utf8(escaped).unwrap().parse().unwrap();
-        let numbers: Vec<u64> =
-            batch.events().map(|event| number(event.user_id_escaped().unwrap())).collect();
+        let is_gap = |raw: &RawEvent| raw.flags & flags::GAP != 0;
+        let (events, raw_events) = (batch.events(), batch.raw_events());
+        let own = events.zip(raw_events).filter(|(_, raw)| !is_gap(raw));
+        let numbers: Vec<u64> = own.map(|(event, _)| number(event.user_id_escaped().unwrap())).collect();
         let doubtful = batch.raw_events().iter().all(|raw| raw.flags & flags::POSSIBLE_DUPLICATE != 0);
         let _ = self.seen.send(Seen::Write {
             instance: self.instance,

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use audit_plugin_api::{Action, Metadata, PermissionAuditEvent, Timestamp, flags};
+use audit_plugin_api::Timestamp;
 
 use crate::config::{BufferSettings, Heirs, SpoolSettings};
-use crate::event::{IdGenerator, write_line};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::counters::Tally;
-use crate::pipeline::record::{Patience, Record};
 use crate::pipeline::spool_room::{SpoolBound, SpoolRoom};
 use crate::pipeline::spooled::{Bodies, Source, Stretch};
 use crate::pipeline::store::{BacklogRun, Store};
-use crate::spool::{Backlog, BacklogPart, Disk, Gap, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Backlog, BacklogPart, Disk, Spool, SpoolError, SpoolOptions};
 
 /// Bytes of frames that make about as many bytes of lines as a run has.
 const RUN_FRAME_BYTES: u32 = 160 << 10;
@@ -81,13 +79,7 @@ impl Recovered {
 }
 
 /// Hands out what an earlier process left, and makes known what is damaged.
-pub fn hand_out(
-    store: &Store,
-    tally: &Tally,
-    backlog: Backlog,
-    bodies: &Arc<Bodies>,
-    patience: Patience<'_>,
-) {
+pub fn hand_out(store: &Store, tally: &Tally, backlog: Backlog, bodies: &Arc<Bodies>) {
     for (sink, events) in &backlog.unowed {
         tracing::warn!(
             sink,
@@ -109,7 +101,8 @@ pub fn hand_out(
     }
     store.hand_out_backlog(runs(backlog.parts, bodies));
     for gap in backlog.gaps {
-        report(store, tally, gap, patience);
+        tally.lose_in_spool(gap.count);
+        store.tell_gap(gap);
     }
 }
 
@@ -147,45 +140,9 @@ fn run(parts: Vec<BacklogPart>, oldest: Instant, bodies: &Arc<Bodies>) -> Option
             *doubtful_to = if *offered > 0 { len + offered } else { *doubtful_to };
         }
         len += part.events;
-        stretches.push(Stretch { chunk: part.chunk, from: part.from, to: part.to, events: part.events });
+        let BacklogPart { chunk, from, to, index, events, .. } = part;
+        stretches.push(Stretch { chunk, from, to, index, events });
     }
     let source = Source::left_behind(stretches, doubtful_to.into(), bodies.clone());
     Some(BacklogRun { len, source, owed, oldest })
-}
-
-/// Counts what a gap lost, and writes it into the audit stream as an event of its own.
-fn report(store: &Store, tally: &Tally, gap: Gap, patience: Patience<'_>) {
-    tally.lose_in_spool(gap.count);
-    tracing::error!(
-        count = gap.count,
-        first_sequence = gap.first_sequence,
-        last_sequence = gap.last_sequence,
-        "the spool is damaged, and events in it are lost: {}",
-        gap.reason
-    );
-    let recorded = gap_event(&gap).and_then(|event| {
-        let timestamp = Timestamp::now();
-        let mut line = Vec::new();
-        let mut entry = write_line(&event, 0, IdGenerator::new().next(timestamp), timestamp, &mut line);
-        entry.flags |= flags::GAP;
-        line.pop();
-        store.record(Record::Line(&line, &entry), patience).map_err(|refused| format!("{refused:?}"))
-    });
-    // Only then, so that it is not reported again.
-    let healed = recorded.and_then(|()| gap.heal().map_err(|error| error.to_string()));
-    if let Err(error) = healed {
-        tracing::error!("the gap in the spool will be reported once more: {error}");
-    }
-}
-
-fn gap_event(gap: &Gap) -> Result<PermissionAuditEvent, String> {
-    let metadata = serde_json::json!({ "audit_host": {
-        "kind": "gap",
-        "first_sequence": gap.first_sequence,
-        "last_sequence": gap.last_sequence,
-        "count": gap.count,
-        "reason": gap.reason,
-    } });
-    let metadata = Metadata::from_json(&metadata.to_string()).map_err(|error| error.to_string())?;
-    Ok(PermissionAuditEvent::new(Action::Mutation, true).manager("audit_host").metadata(metadata))
 }

@@ -69,10 +69,12 @@ impl Pipeline {
         let grace = (timeout / 8).min(LONGEST_GRACE);
         let drained = begun + (timeout - grace);
         let deadline = drained + grace.max(SHORTEST_GRACE);
+        self.store.tell_gaps();
         self.request_close(deadline);
         for sink in &self.sinks {
             sink.wait_until(drained, |state| state.phase != Phase::Running);
         }
+        self.store.tell_gaps();
         // What a hung sink left in the store becomes dead letters with the rest, or stays in the spool with it.
         match self.store.spool {
             None => self.store.collect_all(),

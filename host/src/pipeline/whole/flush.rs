@@ -27,7 +27,7 @@ impl Pipeline {
             sink.wait_until(deadline, |state| state.flushes.is_answered(request));
             let mut state = sink.lock();
             let answer = state.flushes.take(request);
-            given_up += state.delivery.given_up();
+            given_up += state.delivery.given_up() + state.delivery.lost();
             let is_settled = state.delivery.settled_to() >= position;
             drop(state);
             let name = sink.settings.name.clone();

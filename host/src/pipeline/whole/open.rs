@@ -18,7 +18,6 @@ use crate::pipeline::dead_letters::DeadLetters;
 use crate::pipeline::error::{OpenError, SinkOpenError};
 use crate::pipeline::fanout::{Fanout, FanoutEvents};
 use crate::pipeline::pool::Pool;
-use crate::pipeline::record::Patience;
 use crate::pipeline::run::MAX_SINKS;
 use crate::pipeline::sink_state::{Phase, SinkParts, SinkState, seconds};
 use crate::pipeline::spooled::Bodies;
@@ -140,8 +139,7 @@ impl Pipeline {
             }
         }
         if let Some(backlog) = backlog {
-            let patience = Patience::Progress(pipeline.buffer.block_timeout);
-            hand_out(&pipeline.store, &pipeline.tally, backlog, &bodies, patience);
+            hand_out(&pipeline.store, &pipeline.tally, backlog, &bodies);
         }
         Ok(pipeline)
     }

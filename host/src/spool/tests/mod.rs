@@ -7,6 +7,7 @@ mod inspecting;
 mod model;
 mod normal;
 mod recycling;
+mod rereading;
 mod sinks;
 mod space;
 mod speed;
