@@ -42,11 +42,12 @@
 //! Needed from the file system: `fallocate` that reserves space for writes into a mapping (not so on copy-on-write file
 //! systems with snapshots), and mappings that agree with `pread` and `pwrite`.
 //!
-//! Files: `scan`, `scan_chunk` read bytes, `read_folder` a folder, `recover` takes over, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is
+//! Files: `scan`, `scan_chunk` and `checksums` read bytes, `read_folder` a folder, `recover` takes over, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is
 //! written; `stock` and `housekeeper` the space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the
 //! file system.
 
 mod backlog;
+mod checksums;
 mod chunk;
 mod disk;
 mod error;

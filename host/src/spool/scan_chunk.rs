@@ -1,8 +1,11 @@
 //! Reads a chunk that may be damaged.
 
+use std::ops::Range;
+
+use super::checksums::Checksums;
 use super::format::{
     COMMITTED_AT, ChunkHeader, FRAME_HEADER_LEN, FrameHeader, KIND_HOLE, Mark, Position, chunk_header_len,
-    committed_word, hole_frame, put_u64, read_committed, u64_at,
+    committed_word, hole_frame, put_u64, read_committed, seed, u64_at,
 };
 use super::scan::Damage;
 
@@ -49,14 +52,25 @@ pub struct ScannedEvent {
     pub timestamp: i64,
 }
 
-/// A segment's bytes, and what its checksums start with.
+/// A segment's bytes, and its number.
 pub struct Reader<'a> {
     pub bytes: &'a [u8],
     pub number: u64,
-    pub seed: u32,
+    checksums: Checksums<'a>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Reads these bytes as the segment of this number.
+    pub fn new(bytes: &'a [u8], number: u64) -> Self {
+        Self { bytes, number, checksums: Checksums::new(bytes, seed(number)) }
+    }
+
+    /// The frame at this offset, if one validates there that does not reach beyond `end`.
+    pub fn frame_at(&self, at: usize, end: usize) -> Option<FrameHeader> {
+        let checksum = |covered: Range<usize>| self.checksums.of(at + covered.start..at + covered.end);
+        FrameHeader::decode_with(self.bytes.get(at..end)?, checksum)
+    }
+
     /// The chunk's header at this offset, if one validates there.
     pub fn header_at(&self, at: usize) -> Option<ChunkHeader> {
         ChunkHeader::decode(self.bytes.get(at..)?, self.position(at))
@@ -141,10 +155,9 @@ impl Reader<'_> {
     fn find_frames(&self, chunk: &mut ScannedChunk, events: Option<u16>) {
         let base = chunk.at as usize + chunk.header_len;
         let end = (base + chunk.len as usize).min(self.bytes.len());
-        let frames = self.bytes.get(base..end).unwrap_or_default();
         let (mut offset, mut index, mut before) = (0, 0, None);
         while offset < chunk.len as usize {
-            let found = self.next_frame(frames, offset, index);
+            let found = self.next_frame(base + offset, end, index).map(|(at, header)| (at - base, header));
             let Some((at, next_index)) = found
                 .map(|(at, header)| (at, header.index))
                 .or(events.map(|events| (chunk.len as usize, events)))
@@ -180,9 +193,9 @@ impl Reader<'_> {
     }
 
     /// The next frame that validates, of this number or a later one.
-    fn next_frame(&self, frames: &[u8], from: usize, index: u16) -> Option<(usize, FrameHeader)> {
+    fn next_frame(&self, from: usize, end: usize, index: u16) -> Option<(usize, FrameHeader)> {
         let valid = |at: usize, least: u16| {
-            let header = FrameHeader::decode(frames.get(at..)?, self.seed)?;
+            let header = self.frame_at(at, end)?;
             (header.index >= least).then_some((at, header))
         };
         let here = valid(from, index);
@@ -190,10 +203,10 @@ impl Reader<'_> {
         // looked at then. A length that leads to any frame but the next is damaged itself.
         let next = index.saturating_add(1);
         let behind = || {
-            let found = valid(from + FrameHeader::padded_len(frames.get(from..)?)?, next);
+            let found = valid(from + FrameHeader::padded_len(self.bytes.get(from..end)?)?, next);
             found.filter(|(_, header)| header.index == next)
         };
-        let anywhere = || (from + 8..frames.len()).step_by(8).find_map(|at| valid(at, next));
+        let anywhere = || (from + 8..end).step_by(8).find_map(|at| valid(at, next));
         here.or_else(behind).or_else(anywhere)
     }
 
@@ -209,7 +222,7 @@ impl Reader<'_> {
         to: u32,
     ) -> Damage {
         let count = u64::from(missing);
-        let hole = hole_frame(len as u32, index, missing, self.seed);
+        let hole = hole_frame(len as u32, index, missing, seed(self.number));
         let repairs = if len < FRAME_HEADER_LEN { Vec::new() } else { vec![(at as u64, hole.to_vec())] };
         Damage {
             is_loss: true,
