@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+pub(crate) mod clock;
 pub mod frame;
 mod id;
 mod input;

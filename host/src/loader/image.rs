@@ -7,16 +7,23 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
 use super::file::PluginFile;
+use super::sha256::Hasher;
 use super::{Reason, Sha256, native};
 
+/// How much is copied at a time.
+const PIECE_BYTES: usize = 256 << 10;
+/// How many pieces there are: one is copied while another is hashed, and one lies between them.
+const PIECES: usize = 3;
 /// The longest name that the kernel gives a memory file.
 const MAX_NAME_BYTES: usize = 249;
 
@@ -41,10 +48,10 @@ pub(super) enum Protection {
 pub(super) type Inode = (u64, u64);
 
 impl Image {
-    /// Copies the file into memory, seals the copy and hashes it.
+    /// Copies the file into memory, hashes what it copies, and seals the copy.
     pub fn copy(plugin: &PluginFile) -> Result<Self, Reason> {
         match seal(plugin.file(), plugin.path()) {
-            Ok(Some(file)) => Ok(Self { sha256: hash(&file)?, file, protection: Protection::Sealed }),
+            Ok(Some((file, sha256))) => Ok(Self { sha256, file, protection: Protection::Sealed }),
             Ok(None) => Self::of_file(plugin),
             Err(error) => Err(Reason::io("copied into memory", error)),
         }
@@ -83,13 +90,46 @@ pub(super) fn hash(mut file: &File) -> Result<Sha256, Reason> {
     file.seek(SeekFrom::Start(0)).and_then(|_| Sha256::of(file)).map_err(|error| Reason::io("read", error))
 }
 
-/// A sealed copy in memory; `None` where such a file cannot be made, or not be run.
-fn seal(mut plugin: &File, path: &Path) -> io::Result<Option<File>> {
-    let Some(mut memory) = create_memory_file(path)? else { return Ok(None) };
-    plugin.seek(SeekFrom::Start(0))?;
-    io::copy(&mut plugin, &mut memory)?;
+/// A sealed copy in memory, and its hash; `None` where such a file cannot be made, or not be run.
+fn seal(plugin: &File, path: &Path) -> io::Result<Option<(File, Sha256)>> {
+    let Some(memory) = create_memory_file(path)? else { return Ok(None) };
+    let sha256 = copy_and_hash(plugin, &memory)?;
     fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-    Ok(native::can_be_run(&memory).then_some(memory))
+    Ok(native::can_be_run(&memory).then_some((memory, sha256)))
+}
+
+/// Copies all of the plugin, and returns the hash of what was written. A thread hashes a piece while the next one is copied:
+/// each takes as long as the other.
+fn copy_and_hash(mut plugin: &File, mut memory: &File) -> io::Result<Sha256> {
+    plugin.seek(SeekFrom::Start(0))?;
+    let (written, pieces) = mpsc::channel::<Vec<u8>>();
+    let (hashed, room) = mpsc::channel();
+    for _ in 0..PIECES {
+        let _ = hashed.send(Vec::with_capacity(PIECE_BYTES));
+    }
+    thread::scope(|scope| {
+        let hashing = thread::Builder::new().name("audit-hash".into()).spawn_scoped(scope, move || {
+            let mut hasher = Hasher::default();
+            for piece in pieces {
+                hasher.update(&piece);
+                // The copy may have failed meanwhile.
+                let _ = hashed.send(piece);
+            }
+            hasher.finish()
+        })?;
+        for mut piece in room {
+            piece.clear();
+            if plugin.take(PIECE_BYTES as u64).read_to_end(&mut piece)? == 0 {
+                break;
+            }
+            memory.write_all(&piece)?;
+            if written.send(piece).is_err() {
+                break;
+            }
+        }
+        drop(written);
+        hashing.join().map_err(|_| io::Error::other("the thread that hashes it has panicked"))
+    })
 }
 
 fn create_memory_file(path: &Path) -> io::Result<Option<File>> {
@@ -109,8 +149,6 @@ fn create_memory_file(path: &Path) -> io::Result<Option<File>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::super::file::descriptor_path;
     use super::*;
 
@@ -155,6 +193,17 @@ mod tests {
         let target = std::fs::read_link(descriptor_path(image.file())).unwrap();
         let name = file.path().file_name().unwrap().to_str().unwrap();
         assert!(target.to_str().unwrap().contains(name), "{target:?}");
+    }
+
+    #[test]
+    fn a_plugin_of_many_pieces_is_copied_whole_and_its_hash_is_that_of_the_copy() {
+        for len in [0, PIECE_BYTES - 1, PIECE_BYTES, 5 * PIECE_BYTES + 3] {
+            let bytes: Vec<u8> = (0..len).map(|at| (at / 7) as u8).collect();
+            let (_file, plugin) = plugin_of(&bytes);
+            let image = Image::copy(&plugin).unwrap();
+            assert!(std::fs::read(descriptor_path(image.file())).unwrap() == bytes, "{len} bytes");
+            assert_eq!(image.sha256(), hash(image.file()).unwrap(), "{len} bytes");
+        }
     }
 
     #[test]

@@ -12,16 +12,32 @@ pub struct Sha256([u8; 32]);
 impl Sha256 {
     /// The hash of everything that is left to read.
     pub fn of(mut input: impl Read) -> io::Result<Self> {
-        let mut hash = sha2::Sha256::new();
+        let mut hasher = Hasher::default();
         let mut buffer = vec![0; 256 << 10];
         loop {
             match input.read(&mut buffer) {
-                Ok(0) => return Ok(Self(hash.finalize().into())),
-                Ok(n) => hash.update(&buffer[..n]),
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(n) => hasher.update(&buffer[..n]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Makes the hash of bytes that come in pieces.
+#[derive(Default)]
+pub(super) struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The hash of all pieces.
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
     }
 }
 

@@ -6,7 +6,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Bytes of room with which those who wait for some are woken at the latest.
+const MOST_WAKING_BYTES: usize = 4 << 20;
 
 /// The bound of the store, in bytes.
 #[derive(Debug)]
@@ -15,13 +18,12 @@ pub struct Budget {
     used: AtomicUsize,
     flow: Mutex<Flow>,
     room: Condvar,
-    /// How many wait, or are about to while they have the lock.
-    #[cfg(test)]
-    waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct Flow {
+    /// How many wait for room, or are about to and have the lock.
+    waiting: usize,
     last_progress: Instant,
     /// Since when somebody waits and nothing was given back.
     stalled_since: Option<Instant>,
@@ -44,10 +46,8 @@ impl Budget {
         Self {
             capacity,
             used: AtomicUsize::new(0),
-            flow: Mutex::new(Flow { last_progress: Instant::now(), stalled_since: None }),
+            flow: Mutex::new(Flow { waiting: 0, last_progress: Instant::now(), stalled_since: None }),
             room: Condvar::new(),
-            #[cfg(test)]
-            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -98,13 +98,22 @@ impl Budget {
         self.used.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    /// Gives bytes back, and wakes those who wait for room.
+    /// Gives bytes back, and wakes those who wait for room once there is some to go on with: whoever was woken for each
+    /// few events would take the processor from the one who makes the room.
     pub fn give(&self, bytes: usize) {
         if bytes > 0 {
             self.used.fetch_sub(bytes, Ordering::AcqRel);
-            self.lock().stalled_since = None;
-            self.room.notify_all();
+            let mut flow = self.lock();
+            flow.stalled_since = None;
+            if flow.waiting > 0 && self.room() >= self.wakes_at() {
+                self.room.notify_all();
+            }
         }
+    }
+
+    /// With how many bytes of room those who wait are woken; who needs less looks by itself.
+    fn wakes_at(&self) -> usize {
+        (self.capacity / 64).min(MOST_WAKING_BYTES)
     }
 
     /// Notes that a sink has settled something: who waits for room goes on waiting.
@@ -125,24 +134,31 @@ impl Budget {
         self.used().checked_add(bytes).is_some_and(|sum| sum <= self.capacity)
     }
 
-    /// Waits until there may be room for this many bytes, until then at most.
+    /// Waits until there may be room for this many bytes, until then at most. Less than a sixty-fourth of the bound may be
+    /// noticed only then.
     pub fn wait_for_room(&self, bytes: usize, until: Instant) {
-        let mut guard = self.lock();
+        let mut flow = self.lock();
         while !self.has_room(bytes) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            #[cfg(test)]
-            self.waiting.fetch_add(1, Ordering::SeqCst);
-            guard = self.room.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+            flow = self.wait(flow, left);
         }
     }
 
-    /// Waits until bytes are given back, until then at most.
+    /// Waits until bytes are given back, until then at most; little, as [`Budget::wait_for_room`] says, may be noticed only then.
     pub fn wait_for_change(&self, until: Instant) {
         let left = until.saturating_duration_since(Instant::now());
-        drop(self.room.wait_timeout(self.lock(), left));
+        drop(self.wait(self.lock(), left));
+    }
+
+    fn wait<'a>(&'a self, mut flow: MutexGuard<'a, Flow>, most: Duration) -> MutexGuard<'a, Flow> {
+        flow.waiting += 1;
+        let waited = self.room.wait_timeout(flow, most);
+        let (mut flow, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        flow.waiting -= 1;
+        flow
     }
 
     fn lock(&self) -> MutexGuard<'_, Flow> {
@@ -189,8 +205,6 @@ impl Drop for Charge {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -213,7 +227,7 @@ mod tests {
             let until = Instant::now() + Duration::from_secs(600);
             std::thread::spawn(move || budget.wait_for_room(50, until))
         };
-        while budget.waiting.load(Ordering::SeqCst) == 0 {
+        while budget.lock().waiting == 0 {
             std::thread::yield_now();
         }
         drop(charge);

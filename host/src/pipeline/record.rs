@@ -61,8 +61,9 @@ pub enum Patience<'a> {
     UntilStopped(&'a AtomicBool),
 }
 
-/// Why an event was not accepted.
+/// Why an event was not accepted. Of two words, which are returned in registers: `record` moves it for each event.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::box_collection)]
 pub enum Refused {
     /// The store is closed.
     Closed,
@@ -71,7 +72,7 @@ pub enum Refused {
     /// Its canonical line has so many bytes, without newline.
     TooLarge(usize),
     /// The spool cannot take it, for this reason.
-    Spool(String),
+    Spool(Box<String>),
     /// It was accepted, but cannot be made durable, for this reason.
-    NotDurable(String),
+    NotDurable(Box<String>),
 }

@@ -94,7 +94,7 @@ impl SpoolRoom {
             let Err(error) = self.spool.wait_durable(until) else { return Ok(()) };
             match patience {
                 Patience::UntilStopped(stop) if !stop.load(Ordering::Relaxed) => {}
-                _ => return Err(Refused::NotDurable(error.to_string())),
+                _ => return Err(Refused::NotDurable(error.to_string().into())),
             }
         }
     }

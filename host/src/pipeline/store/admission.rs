@@ -45,7 +45,7 @@ impl Store {
 
     fn record_into(&self, slot: &Slot, record: Record<'_>, patience: Patience<'_>) -> Result<(), Refused> {
         let timestamp = match record {
-            Record::Event(event) => event.timestamp.unwrap_or_else(Timestamp::now),
+            Record::Event(event) => event.timestamp.unwrap_or_else(crate::event::clock::now),
             Record::Line(_, entry) => Timestamp::from_micros(entry.timestamp),
         };
         let mut half_full = false;
@@ -105,7 +105,7 @@ impl Store {
         let needed = self.spool.as_ref().map_or(charge, SpoolRoom::segment_bytes);
         let refused = || match lack {
             LeaseError::Full => Refused::Full,
-            LeaseError::Io(error) => Refused::Spool(error.to_string()),
+            LeaseError::Io(error) => Refused::Spool(error.to_string().into()),
         };
         loop {
             if self.spool.is_some() {

@@ -1,6 +1,6 @@
 //! Accepting events.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use audit_plugin_api::PermissionAuditEvent;
@@ -71,26 +71,47 @@ impl Pipeline {
     }
 
     fn accept_as(&self, record: Record<'_>, patience: Patience<'_>, into: Into) -> Result<(), RecordError> {
-        let accepted = self.try_accept(record, patience, into);
-        let was_stopped = matches!(patience, Patience::UntilStopped(_));
-        match &accepted {
-            Ok(()) | Err(RecordError::Undelivered(_) | RecordError::NotDurable(_)) => {}
-            Err(RecordError::Full { .. } | RecordError::Spool(_)) if was_stopped => {}
-            Err(_) => self.tally.reject(),
-        }
-        accepted
-    }
-
-    fn try_accept(&self, record: Record<'_>, patience: Patience<'_>, into: Into) -> Result<(), RecordError> {
-        let record = || into(&self.store, record, patience).map_err(|refused| self.refused(refused));
         match &self.turnstile {
             // From a sink's own callback: waiting for that sink would never end, so it is delivered later.
             Some(turnstile) if !in_callback(self.store.id()) => {
-                let _turn = turnstile.pass(self.buffer.block_timeout).ok_or_else(|| self.full())?;
-                self.write_through(record)
+                self.accept_in_turn(turnstile, record, patience, into)
             }
-            _ => record(),
+            _ => match into(&self.store, record, patience) {
+                Ok(()) => Ok(()),
+                Err(refused) => self.refuse(refused, patience),
+            },
         }
+    }
+
+    fn accept_in_turn(
+        &self,
+        turnstile: &Turnstile,
+        record: Record<'_>,
+        patience: Patience<'_>,
+        into: Into,
+    ) -> Result<(), RecordError> {
+        let Some(_turn) = turnstile.pass(self.buffer.block_timeout) else {
+            return self.refuse(Refused::Full, patience);
+        };
+        let sinks = self.sinks.iter().filter(|sink| !sink.settings.use_worker);
+        let sinks: Vec<_> = sinks.map(|sink| (sink, sink.lock().delivery.given_up())).collect();
+        match into(&self.store, record, patience) {
+            Ok(()) => self.write_through(sinks),
+            Err(refused) => self.refuse(refused, patience),
+        }
+    }
+
+    /// Counts what is refused. Apart, so that an accepted event moves nothing of the size of an error.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, refused: Refused, patience: Patience<'_>) -> Result<(), RecordError> {
+        let was_stopped = matches!(patience, Patience::UntilStopped(_));
+        let is_accepted = matches!(refused, Refused::NotDurable(_));
+        let is_put_off = was_stopped && matches!(refused, Refused::Full | Refused::Spool(_));
+        if !is_accepted && !is_put_off {
+            self.tally.reject();
+        }
+        Err(self.refused(refused))
     }
 
     fn refused(&self, refused: Refused) -> RecordError {
@@ -98,8 +119,8 @@ impl Pipeline {
             Refused::Closed => RecordError::Closed,
             Refused::Full => self.full(),
             Refused::TooLarge(size) => RecordError::TooLarge { size, limit: self.store.max_event_bytes },
-            Refused::Spool(reason) => RecordError::Spool(reason),
-            Refused::NotDurable(reason) => RecordError::NotDurable(reason),
+            Refused::Spool(reason) => RecordError::Spool(*reason),
+            Refused::NotDurable(reason) => RecordError::NotDurable(*reason),
         }
     }
 
@@ -108,10 +129,8 @@ impl Pipeline {
         RecordError::Full { used: budget.used(), capacity: budget.capacity() }
     }
 
-    fn write_through(&self, record: impl FnOnce() -> Result<(), RecordError>) -> Result<(), RecordError> {
-        let sinks = self.sinks.iter().filter(|sink| !sink.settings.use_worker);
-        let sinks: Vec<_> = sinks.map(|sink| (sink, sink.lock().delivery.given_up())).collect();
-        record()?;
+    /// Waits until these sinks, which had given up so many events before, have settled what is recorded.
+    fn write_through(&self, sinks: Vec<(&Arc<SinkState>, u64)>) -> Result<(), RecordError> {
         let position = self.store.seal();
         let deadline = deadline_after(self.buffer.block_timeout);
         for (sink, _) in &sinks {
