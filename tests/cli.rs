@@ -47,6 +47,30 @@ class = "print.PrintAuditLogger"
 options = { format = "json", flush_interval = 0.001 }
 "#;
 
+/// As [`PRINT`], the first of several sinks.
+const PRINT_FIRST: &str = r#"
+[[audit_logger]]
+name = "print"
+class = "print.PrintAuditLogger"
+options = { format = "json", flush_interval = 0.001 }
+"#;
+
+/// The same, and each event is a batch of its own.
+const PRINT_EACH_FIRST: &str = r#"
+[[audit_logger]]
+name = "print"
+class = "print.PrintAuditLogger"
+options = { format = "json", batch_size = 1 }
+"#;
+
+/// A further sink, which never takes an event.
+const HANGING: &str = r#"
+[[audit_logger]]
+name = "hanging"
+class = "test.Hanging"
+options = { in = "write", release = "never" }
+"#;
+
 const EVENT: &str = "{\"action\":\"read\",\"granted\":true}\n";
 
 /// The 5,000 real events.

@@ -1,24 +1,14 @@
 //! What the fuzzer found interesting or wrong, replayed.
 
+#[path = "fuzz/replay.rs"]
+mod corpus;
 #[path = "fuzz/targets/mod.rs"]
 mod targets;
-
-use std::path::Path;
 
 /// Calls the target of this name with each input that is kept for it.
 fn replay(name: &str) {
     let (_, target) = targets::TARGETS.iter().find(|target| target.0 == name).expect("a target");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-    let mut inputs = 0;
-    for input in std::fs::read_dir(&folder).expect("the corpus") {
-        let path = input.expect("an input").path();
-        let bytes = std::fs::read(&path).expect("its bytes");
-        // Captured, and shown if it fails.
-        println!("{}", path.display());
-        target(&bytes);
-        inputs += 1;
-    }
-    assert!(inputs > 0, "{} is empty", folder.display());
+    corpus::replay(name, *target);
 }
 
 #[test]

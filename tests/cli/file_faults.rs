@@ -9,17 +9,13 @@ use audit_tests::oracle::{Repeats, Summary};
 use audit_tests::{Dir, Running};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 
+use crate::PRINT_EACH_FIRST;
 use crate::watched::{Watched, canonical};
 
 /// A sink that prints what it gets at once, and the file sink, with a small spool; this as options of the file sink.
 fn config(options: &str) -> String {
     format!(
-        r#"
-[[audit_logger]]
-name = "print"
-class = "print.PrintAuditLogger"
-options = {{ format = "json", batch_size = 1 }}
-[[audit_logger]]
+        r#"{PRINT_EACH_FIRST}[[audit_logger]]
 name = "out"
 class = "file.FileAuditLogger"
 options = {{ path = "out.ndjson", flush_interval = 0.001, {options} }}

@@ -2,22 +2,32 @@
 
 use std::time::{Duration, Instant};
 
-use audit_tests::Dir;
+use audit_tests::{Dir, Running};
 use rustix::process::Signal;
 
-use crate::{EVENT, PRINT, count, real_events};
+use crate::{EVENT, HANGING, PRINT, PRINT_EACH_FIRST, PRINT_FIRST, count, real_events};
 
-/// A sink that says on standard output when an event came, and one that never takes any.
-const PRINT_AND_HANG: &str = r#"
-[[audit_logger]]
-name = "print"
-class = "print.PrintAuditLogger"
-options = { format = "json", flush_interval = 0.001 }
-[[audit_logger]]
-name = "hanging"
-class = "test.Hanging"
-options = { in = "write", release = "never" }
-"#;
+/// The program, which has printed an event already.
+fn start_with_event(dir: &Dir) -> Running {
+    let mut running = dir.audit_host(&["run"]).start();
+    running.send(EVENT);
+    running.read_line();
+    running
+}
+
+/// A folder in which `run` prints at once, and takes so long for each event that it writes to `out.ndjson`.
+fn slow_dir(delay_ms: u32, shutdown_timeout: f64) -> Dir {
+    Dir::with(&format!(
+        r#"{PRINT_EACH_FIRST}
+        [[audit_logger]]
+        name = "slow"
+        class = "test.Recording"
+        options = {{ path = "out.ndjson", batch_size = 1, delay_ms = {delay_ms} }}
+        [delivery]
+        shutdown_timeout = {shutdown_timeout}
+        "#
+    ))
+}
 
 #[test]
 fn a_signal_stops_reading_and_all_that_was_accepted_is_delivered() {
@@ -41,20 +51,7 @@ fn a_signal_stops_reading_and_all_that_was_accepted_is_delivered() {
 
 #[test]
 fn a_signal_leaves_a_slow_sink_the_time_of_shutdown_timeout() {
-    let dir = Dir::with(
-        r#"
-        [[audit_logger]]
-        name = "print"
-        class = "print.PrintAuditLogger"
-        options = { format = "json", batch_size = 1 }
-        [[audit_logger]]
-        name = "slow"
-        class = "test.Recording"
-        options = { path = "out.ndjson", batch_size = 1, delay_ms = 50 }
-        [delivery]
-        shutdown_timeout = 60
-        "#,
-    );
+    let dir = slow_dir(50, 60.0);
     let mut running = dir.audit_host(&["run"]).start();
     running.send(&EVENT.repeat(20));
     for _ in 0..20 {
@@ -70,7 +67,7 @@ fn a_signal_leaves_a_slow_sink_the_time_of_shutdown_timeout() {
 #[test]
 fn a_signal_ends_the_wait_for_a_full_store_and_nothing_counts_as_rejected() {
     let settings = "[buffer]\ncapacity_bytes = 65536\n[delivery]\nshutdown_timeout = 0.2\n";
-    let dir = Dir::with(&format!("{PRINT_AND_HANG}{settings}"));
+    let dir = Dir::with(&format!("{PRINT_FIRST}{HANGING}{settings}"));
     let mut running = dir.audit_host(&["run", "--summary", "json", &real_events()]).start();
     running.read_line();
     running.signal(Signal::TERM);
@@ -87,9 +84,7 @@ fn a_signal_ends_the_wait_for_a_full_store_and_nothing_counts_as_rejected() {
 #[test]
 fn a_signal_is_heard_after_others_that_ended_nothing() {
     let dir = Dir::with(PRINT);
-    let mut running = dir.audit_host(&["run"]).start();
-    running.send(EVENT);
-    running.read_line();
+    let mut running = start_with_event(&dir);
     for _ in 0..2 {
         running.signal(Signal::USR1);
         running.wait_for("audit-host: accepted=1 ");
@@ -107,9 +102,7 @@ fn the_echo_of_a_signal_is_no_second_one() {
     let dir = Dir::with(PRINT);
     let mut echoed = false;
     while !echoed {
-        let mut running = dir.audit_host(&["run"]).start();
-        running.send(EVENT);
-        running.read_line();
+        let mut running = start_with_event(&dir);
         let first = Instant::now();
         running.signal(Signal::TERM);
         running.signal(Signal::TERM);
@@ -126,10 +119,8 @@ fn the_echo_of_a_signal_is_no_second_one() {
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     for (second, status) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let dir = Dir::with(&format!("{PRINT_AND_HANG}\n[delivery]\nshutdown_timeout = 600\n"));
-        let mut running = dir.audit_host(&["run"]).start();
-        running.send(EVENT);
-        running.read_line();
+        let dir = Dir::with(&format!("{PRINT_FIRST}{HANGING}\n[delivery]\nshutdown_timeout = 600\n"));
+        let mut running = start_with_event(&dir);
         running.signal(Signal::TERM);
         running.wait_for("SIGTERM: nothing more is read");
         running.signal(second);
@@ -139,20 +130,7 @@ fn a_second_signal_ends_the_process_at_once() {
 
 #[test]
 fn a_signal_bounds_the_drain_at_the_end_of_the_input() {
-    let dir = Dir::with(
-        r#"
-        [[audit_logger]]
-        name = "print"
-        class = "print.PrintAuditLogger"
-        options = { format = "json", batch_size = 1 }
-        [[audit_logger]]
-        name = "slow"
-        class = "test.Recording"
-        options = { path = "out.ndjson", batch_size = 1, delay_ms = 100 }
-        [delivery]
-        shutdown_timeout = 0.5
-        "#,
-    );
+    let dir = slow_dir(100, 0.5);
     let mut running = dir.audit_host(&["run"]).start();
     running.send(&EVENT.repeat(600));
     running.stdin = None;
@@ -168,21 +146,15 @@ fn a_signal_bounds_the_drain_at_the_end_of_the_input() {
 
 #[test]
 fn sighup_makes_sinks_reopen_and_the_run_goes_on() {
-    let dir = Dir::with(
-        r#"
-        [[audit_logger]]
-        name = "print"
-        class = "print.PrintAuditLogger"
-        options = { format = "json", batch_size = 1 }
+    let dir = Dir::with(&format!(
+        r#"{PRINT_EACH_FIRST}
         [[audit_logger]]
         name = "file"
         class = "file.FileAuditLogger"
-        options = { path = "out.ndjson", batch_size = 1 }
-        "#,
-    );
-    let mut running = dir.audit_host(&["run"]).start();
-    running.send(EVENT);
-    running.read_line();
+        options = {{ path = "out.ndjson", batch_size = 1 }}
+        "#
+    ));
+    let mut running = start_with_event(&dir);
     running.signal(Signal::HUP);
     let line = running.wait_for("has reopened its files");
     assert!(line.contains("file"), "{line}");
@@ -198,9 +170,7 @@ fn sighup_makes_sinks_reopen_and_the_run_goes_on() {
 #[test]
 fn sigusr1_prints_the_summary_now() {
     let dir = Dir::with(PRINT);
-    let mut running = dir.audit_host(&["run"]).start();
-    running.send(EVENT);
-    running.read_line();
+    let mut running = start_with_event(&dir);
     running.signal(Signal::USR1);
     let line = running.wait_for("audit-host: accepted=1 ");
     assert!(line.ends_with(" lost=0\n"), "{line}");
@@ -216,9 +186,7 @@ fn sigusr1_prints_the_summary_now() {
 #[test]
 fn a_closed_standard_output_ends_the_run() {
     let dir = Dir::with(PRINT);
-    let mut running = dir.audit_host(&["run"]).start();
-    running.send(EVENT);
-    running.read_line();
+    let mut running = start_with_event(&dir);
     running.stdout = None;
     // Standard input stays open: the run ends by itself.
     running.send(EVENT);

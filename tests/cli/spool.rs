@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use audit_tests::{Dir, Terminal, set_mode};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{EVENT, FILE, PRINT};
+use crate::{EVENT, FILE, HANGING, PRINT, PRINT_FIRST};
 
 /// A folder in which `run` writes to a file, with these lines under `[buffer]`.
 fn spool_dir(buffer: &str) -> Dir {
@@ -236,20 +236,7 @@ fn drain_delivers_what_waits_to_the_sinks_of_another_configuration() {
 
 #[test]
 fn status_and_verify_look_at_a_living_process_and_change_nothing() {
-    let dir = Dir::with(
-        r#"
-[[audit_logger]]
-name = "print"
-class = "print.PrintAuditLogger"
-options = { format = "json", flush_interval = 0.001 }
-[[audit_logger]]
-name = "out"
-class = "test.Hanging"
-options = { in = "write", release = "never" }
-[buffer]
-spool_dir = "spool"
-"#,
-    );
+    let dir = Dir::with(&format!("{PRINT_FIRST}{HANGING}[buffer]\nspool_dir = \"spool\"\n"));
     let mut running = dir.audit_host(&["run"]).start();
     running.send(&EVENT.repeat(3));
     for _ in 0..3 {

@@ -7,6 +7,7 @@
 use audit_tests::Ran;
 use audit_tests::oracle::Repeats;
 
+use crate::PRINT_FIRST;
 use crate::watched::{Watched, canonical};
 
 const CALLS: [&str; 13] = [
@@ -28,12 +29,7 @@ const CALLS: [&str; 13] = [
 /// Both sinks flush and give back as they go, and segments are used again.
 fn config(durability: &str) -> String {
     format!(
-        r#"
-[[audit_logger]]
-name = "print"
-class = "print.PrintAuditLogger"
-options = {{ format = "json", flush_interval = 0.001 }}
-[[audit_logger]]
+        r#"{PRINT_FIRST}[[audit_logger]]
 name = "out"
 class = "file.FileAuditLogger"
 options = {{ path = "out.ndjson", flush_interval = 0.001, batch_size = 50 }}

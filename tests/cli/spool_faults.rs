@@ -2,6 +2,7 @@
 
 use audit_tests::oracle::Repeats;
 
+use crate::PRINT_EACH_FIRST;
 use crate::watched::{Watched, canonical};
 
 /// One sink `out`, with a spool.
@@ -88,19 +89,16 @@ fn a_poisonous_event_in_any_position_of_a_batch_is_dead_lettered_alone() {
 #[test]
 fn a_sink_that_aborts_its_process_costs_nothing_that_was_accepted() {
     let input = canonical(5000);
-    let aborting = r#"
-[[audit_logger]]
-name = "print"
-class = "print.PrintAuditLogger"
-options = { format = "json", batch_size = 1 }
-[[audit_logger]]
+    let aborting = format!(
+        r#"{PRINT_EACH_FIRST}[[audit_logger]]
 name = "out"
 class = "test.Panicking"
-options = { in = "write", payload = "abort", path = "out.ndjson", batch_size = 5000, flush_interval = 3600 }
+options = {{ in = "write", payload = "abort", path = "out.ndjson", batch_size = 5000, flush_interval = 3600 }}
 [buffer]
 spool_dir = "spool"
-"#;
-    let mut watched = Watched::new("abort", aborting, &["print", "out"], Repeats::AfterKill);
+"#
+    );
+    let mut watched = Watched::new("abort", &aborting, &["print", "out"], Repeats::AfterKill);
     let life = watched.begin(&input);
     let mut running = watched.dir.audit_host(&["run"]).start();
     let (last, others) = input.split_last().expect("many");

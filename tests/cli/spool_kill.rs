@@ -9,6 +9,7 @@ use std::io::Write;
 use audit_tests::oracle::{Repeats, Summary};
 use rustix::process::Signal;
 
+use crate::PRINT_FIRST;
 use crate::watched::{Watched, canonical};
 
 /// Rounds of each kind without `AUDIT_CRASH_ROUNDS`.
@@ -24,12 +25,7 @@ fn rounds() -> u64 {
 /// Prints what comes, and gives it to a second sink; everything is in the spool first.
 fn config(second: &str) -> String {
     format!(
-        r#"
-[[audit_logger]]
-name = "print"
-class = "print.PrintAuditLogger"
-options = {{ format = "json", flush_interval = 0.001 }}
-[[audit_logger]]
+        r#"{PRINT_FIRST}[[audit_logger]]
 name = "second"
 {second}
 [buffer]

@@ -1,6 +1,7 @@
 //! Plugin files for the tests: a sound one, and damaged and hostile ones made of it.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +9,7 @@ use std::sync::LazyLock;
 
 use audit_host::loader::Sha256;
 use audit_plugin_api::manifest::MAGIC;
+use object::{Object, ObjectSection};
 use serde_json::Value;
 
 /// The bytes of a sound plugin: the test sinks, stripped so that hundreds of copies of them are quickly made.
@@ -118,6 +120,32 @@ pub fn patched(plugin: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     let mut plugin = plugin.to_vec();
     plugin[at..at + bytes.len()].copy_from_slice(bytes);
     plugin
+}
+
+/// The plugin with each pointer to this text leading nowhere.
+pub fn with_dangling(plugin: &[u8], text: &str) -> Vec<u8> {
+    const ADDEND_AT: usize = 16;
+    const NOWHERE: u64 = 1 << 62;
+    let file = object::File::parse(plugin).unwrap();
+    let is_text = |address: u64| {
+        let mut sections = file.sections();
+        sections.any(|section| section.data_range(address, text.len() as u64) == Ok(Some(text.as_bytes())))
+    };
+    let mut damaged = plugin.to_vec();
+    for relocation in range_of(plugin, ".rela.dyn").step_by(24) {
+        let addend = relocation + ADDEND_AT..relocation + ADDEND_AT + 8;
+        if is_text(u64::from_le_bytes(plugin[addend.clone()].try_into().unwrap())) {
+            damaged[addend].copy_from_slice(&NOWHERE.to_le_bytes());
+        }
+    }
+    damaged
+}
+
+/// Where this section stands in the file.
+pub fn range_of(plugin: &[u8], section: &str) -> Range<usize> {
+    let file = object::File::parse(plugin).unwrap();
+    let (at, len) = file.section_by_name(section).unwrap().file_range().unwrap();
+    at as usize..(at + len) as usize
 }
 
 /// The plugin cut off at this many evenly spaced places.

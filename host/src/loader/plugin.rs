@@ -26,7 +26,6 @@ impl LoadedPlugin {
     pub(super) fn load(path: PathBuf, manifest: Manifest, image: Image) -> Result<Self, Reason> {
         let sha256 = image.sha256();
         let module = LOADED.lock().unwrap_or_else(PoisonError::into_inner).load(image, &manifest, &path)?;
-        check_classes(&manifest, module)?;
         Ok(Self { module, manifest, path, sha256 })
     }
 
@@ -65,16 +64,28 @@ impl std::fmt::Debug for LoadedPlugin {
     }
 }
 
-/// Loads the bytes of this descriptor and shakes hands. It stays open for good: `dlopen` compares names first, so a second
-/// plugin under the same descriptor number would silently be the first one.
+/// Loads the bytes of this descriptor, shakes hands and compares the classes: all that a plugin goes through before it counts as
+/// loaded, in this process and on trial. It stays open for good: `dlopen` compares names first, so a second plugin under the same
+/// descriptor number would silently be the first one.
 pub(super) fn load_descriptor(file: File, manifest: &Manifest, path: &Path) -> Result<Module, Reason> {
     let descriptor = descriptor_path(&file);
     native::load(&descriptor).map_err(|text| Reason::Dlopen(without_name(&text, &descriptor, path)))?;
     std::mem::forget(file);
-    Module::load(&descriptor, manifest).map_err(|error| Reason::Handshake {
+    let module = Module::load(&descriptor, manifest).map_err(|error| Reason::Handshake {
         summary: without_name(&error.summary, &descriptor, path),
         report: error.report,
-    })
+    })?;
+    check_classes(manifest, module)?;
+    Ok(module)
+}
+
+/// The manifest must say what is there: configuration was checked against it.
+fn check_classes(manifest: &Manifest, module: Module) -> Result<(), Reason> {
+    let mut told: Vec<String> = manifest.classes.iter().map(|spec| spec.class.clone()).collect();
+    let mut held: Vec<String> = module.classes();
+    told.sort_unstable();
+    held.sort_unstable();
+    if told == held { Ok(()) } else { Err(Reason::Classes { manifest: told, module: held }) }
 }
 
 /// The message as it reads behind the name of the plugin: the descriptor's name tells nobody anything.
@@ -123,15 +134,6 @@ impl Loaded {
         self.modules.insert(sha256, module);
         Ok(module)
     }
-}
-
-/// The manifest must say what is there: configuration was checked against it.
-fn check_classes(manifest: &Manifest, module: Module) -> Result<(), Reason> {
-    let mut told: Vec<String> = manifest.classes.iter().map(|spec| spec.class.clone()).collect();
-    let mut held: Vec<String> = module.classes();
-    told.sort_unstable();
-    held.sort_unstable();
-    if told == held { Ok(()) } else { Err(Reason::Classes { manifest: told, module: held }) }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Loads a plugin on trial, in a process that may die of it.
 //!
 //! A file can pass every check and still kill whoever loads it: a flipped bit in its code, a constructor that aborts, exits
-//! or hangs. So a throw-away child process loads the very same bytes first, shakes hands and ends. Guarantees: the caller lives,
-//! waits no longer than the deadline, and hears what the child died of. What it does not find: faults that show only
-//! when a sink is opened or written to.
+//! or hangs. So a throw-away child process loads the very same bytes first, by the very function that loads them here, and ends.
+//! Guarantees: the caller lives, waits no longer than the deadline, and hears what the child died of. What it does not find: faults
+//! that show only when options are validated, or a sink is opened or written to, and those that depend on what else is in a
+//! process, such as a damaged index by which the dynamic linker reads what happens to lie behind a table.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -44,7 +45,7 @@ pub fn needs_probe(policy: Probe, checked: &CheckedPlugin) -> bool {
     }
 }
 
-/// Lets a child process load the plugin and shake hands, within `deadline`.
+/// Lets a child process load the plugin as this one would, within `deadline`.
 pub fn probe(checked: &CheckedPlugin, how: &ProbeHow, deadline: Duration) -> Result<(), Refusal> {
     try_in_child(checked, how, deadline).map_err(|reason| Refusal { path: checked.path().into(), reason })
 }

@@ -4,8 +4,10 @@
 //! passes for an answer:
 //!
 //! ```text
-//! TOKEN ok TOKEN        TOKEN dlopen TEXT TOKEN        TOKEN handshake TEXT TOKEN
+//! TOKEN ok TOKEN        TOKEN dlopen TEXT TOKEN        TOKEN handshake TEXT TOKEN        TOKEN classes LISTS TOKEN
 //! ```
+//!
+//! The lists are the classes of the manifest and, behind an empty line, those of the module, one a line.
 
 use super::Reason;
 
@@ -34,6 +36,9 @@ impl ProbeAnswer {
             Ok(()) => ("ok", String::new()),
             Err(Reason::Dlopen(text)) => ("dlopen", text.clone()),
             Err(Reason::Handshake { summary, .. }) => ("handshake", summary.clone()),
+            Err(Reason::Classes { manifest, module }) => {
+                ("classes", format!("{}\n\n{}", manifest.join("\n"), module.join("\n")))
+            }
             Err(other) => ("other", other.to_string()),
         };
         let text = &text[..text.floor_char_boundary(Self::MAX_TEXT_BYTES)];
@@ -49,6 +54,7 @@ impl ProbeAnswer {
             "ok" => Ok(()),
             "dlopen" => Err(Reason::Dlopen(text.into())),
             "handshake" => Err(handshake(text)),
+            "classes" => Err(classes(text)),
             _ => Err(Reason::ProbeStart(text.into())),
         }))
     }
@@ -59,13 +65,29 @@ fn handshake(summary: &str) -> Reason {
     Reason::Handshake { summary: summary.into(), report: String::new() }
 }
 
+fn classes(lists: &str) -> Reason {
+    let names = |list: &str| list.lines().map(str::to_owned).collect();
+    let (manifest, module) = lists.split_once("\n\n").unwrap_or((lists, ""));
+    Reason::Classes { manifest: names(manifest), module: names(module) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_answer_arrives_whole_or_not_at_all() {
-        for outcome in [Ok(()), Err(Reason::Dlopen("a\nb".into())), Err(handshake("ä"))] {
+        let other_classes = |module: &[&str]| Reason::Classes {
+            manifest: vec!["a.A".into(), "a.B".into()],
+            module: module.iter().map(|name| String::from(*name)).collect(),
+        };
+        for outcome in [
+            Ok(()),
+            Err(Reason::Dlopen("a\nb".into())),
+            Err(handshake("ä")),
+            Err(other_classes(&["a.A", "a.Ç"])),
+            Err(other_classes(&[])),
+        ] {
             let answer = ProbeAnswer::new(outcome);
             let bytes = [b"noise of a constructor", &answer.to_bytes("0190")[..]].concat();
             for len in 0..bytes.len() {

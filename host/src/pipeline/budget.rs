@@ -111,6 +111,11 @@ impl Budget {
         }
     }
 
+    /// Gives back bytes that were just taken in vain: who waits has waited all the time.
+    pub fn put_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
     /// With how many bytes of room those who wait are woken; who needs less looks by itself.
     fn wakes_at(&self) -> usize {
         (self.capacity / 64).min(MOST_WAKING_BYTES)

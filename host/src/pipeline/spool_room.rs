@@ -136,4 +136,8 @@ impl Bound for SpoolBound {
     fn give(&self, bytes: usize) {
         self.budget.give(bytes);
     }
+
+    fn put_back(&self, bytes: usize) {
+        self.budget.put_back(bytes);
+    }
 }

@@ -1,5 +1,7 @@
 //! What stands where in a segment: constants, headers, checks. Pure; the layout is described in the module above.
 
+use std::ops::Range;
+
 /// Unit of regions and headers.
 pub const PAGE: usize = 4096;
 /// Version of the format that this code writes.
@@ -291,6 +293,11 @@ impl FrameHeader {
 
     /// Reads the frame at the beginning of these bytes, unless it does not validate with this seed.
     pub fn decode(bytes: &[u8], seed: u32) -> Option<Self> {
+        Self::decode_with(bytes, |covered| crc32c::crc32c_append(seed, &bytes[covered]))
+    }
+
+    /// As [`FrameHeader::decode`], with the checksum of the part of the bytes that `checksum` is asked for.
+    pub fn decode_with(bytes: &[u8], checksum: impl FnOnce(Range<usize>) -> u32) -> Option<Self> {
         let header: &[u8; FRAME_HEADER_LEN] = bytes.first_chunk()?;
         let total = u32_at(header, 4) as usize;
         let kind = header[45];
@@ -301,7 +308,7 @@ impl FrameHeader {
             return None;
         }
         let covered = if kind == KIND_HOLE { FRAME_HEADER_LEN } else { total };
-        if crc32c::crc32c_append(seed, &bytes[4..covered]) != u32_at(header, 0) {
+        if checksum(4..covered) != u32_at(header, 0) {
             return None;
         }
         Some(Self {

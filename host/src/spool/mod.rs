@@ -40,16 +40,18 @@
 //!
 //! A segment that is done is deleted, or used again: it is marked free, gets a new number and name, a new header, and is
 //! marked live when it is taken into use. What cannot be synced is never synced again: its chunks are copied to another
-//! segment under the same numbers, and of two chunks with one number the fuller one counts, or else the later one.
+//! segment under the same numbers. Of two chunks with one number the fuller one counts, or else the one that was settled
+//! further, or else the later one.
 //!
 //! Needed from the file system: `fallocate` that reserves space for writes into a mapping (not so on copy-on-write file
 //! systems with snapshots), and mappings that agree with `pread` and `pwrite`.
 //!
-//! Files: `scan`, `scan_chunk` read bytes, `read_folder` a folder, `recover` takes over, `salvage` reads again, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is
-//! written; `stock` and `housekeeper` the space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the
-//! file system.
+//! Files: `scan`, `scan_chunk` and `checksums` read bytes, `read_folder` a folder, `recover` takes over, `salvage` reads
+//! again, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is written; `stock` and `housekeeper` the
+//! space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the file system.
 
 mod backlog;
+mod checksums;
 mod chunk;
 mod disk;
 mod error;

@@ -49,7 +49,7 @@ impl Chunk {
         let mut sound = there[..there.len().min(frames.len())].to_vec();
         sound.resize(frames.len(), 0);
 
-        let reader = Reader { bytes: &bytes, number: segment.number, seed: segment.seed };
+        let reader = Reader::new(&bytes, segment.number);
         let mut damage = reader.damage_among(base as usize, &frames, &numbers);
         put_holes(&mut sound, begin, &damage);
         if !adds_up(&sound, &numbers, segment.seed) {

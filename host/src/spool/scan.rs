@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::format::{
-    ChunkHeader, FREE, FrameHeader, HeaderRead, LIVE, MOST_HEADER_BYTES, MOST_SINKS, PAGE, SegmentHeader,
-    chunk_header_len, round_up, seed,
+    ChunkHeader, FREE, HeaderRead, LIVE, MOST_HEADER_BYTES, MOST_SINKS, PAGE, SegmentHeader,
+    chunk_header_len, round_up,
 };
 use super::scan_chunk::{Reader, ScannedChunk};
 
@@ -82,7 +82,7 @@ pub fn scan_segment(bytes: &[u8], named: u64) -> SegmentRead {
     };
     let number = header.as_ref().map_or(named, |header| header.number);
     let mut scan = Scan {
-        reader: Reader { bytes, number, seed: seed(number) },
+        reader: Reader::new(bytes, number),
         sinks: header.as_ref().map(|header| header.sinks.len()),
         chunks: Vec::new(),
         damage: Vec::new(),
@@ -187,7 +187,7 @@ impl Scan<'_> {
         let committed_end = committed.filter(|committed_end| *committed_end <= end);
         let (mut at, mut own_end, mut index) = (first, begin + header_len, 0_u16);
         while at < end {
-            let Some(frame) = FrameHeader::decode(&self.reader.bytes[at..], self.reader.seed) else {
+            let Some(frame) = self.reader.frame_at(at, self.len()) else {
                 at += 8;
                 continue;
             };
@@ -239,14 +239,11 @@ impl Scan<'_> {
     fn any_frame(&self, from: usize, to: usize) -> Option<(usize, u16)> {
         (from..to.min(self.len()))
             .step_by(8)
-            .find_map(|at| Some((at, FrameHeader::decode(&self.reader.bytes[at..], self.reader.seed)?.index)))
+            .find_map(|at| Some((at, self.reader.frame_at(at, self.len())?.index)))
     }
 
     fn begins_at(&self, page: usize, header_len: usize) -> bool {
-        let frame = self.reader.bytes.get(page + header_len..);
-        frame
-            .and_then(|frame| FrameHeader::decode(frame, self.reader.seed))
-            .is_some_and(|frame| frame.index == 0)
+        self.reader.frame_at(page + header_len, self.len()).is_some_and(|frame| frame.index == 0)
     }
 
     fn note_missing_end(&mut self, segment_bytes: u64) {

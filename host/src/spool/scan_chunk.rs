@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use super::checksums::Checksums;
 use super::format::{
     COMMITTED_AT, ChunkHeader, FRAME_HEADER_LEN, FrameHeader, KIND_HOLE, Mark, Position, chunk_header_len,
-    committed_word, hole_frame, put_u64, read_committed, u64_at,
+    committed_word, hole_frame, put_u64, read_committed, seed, u64_at,
 };
 use super::scan::{Damage, DamagedFrames};
 
@@ -53,14 +54,25 @@ pub struct ScannedEvent {
     pub timestamp: i64,
 }
 
-/// A segment's bytes, and what its checksums start with.
+/// A segment's bytes, and its number.
 pub struct Reader<'a> {
     pub bytes: &'a [u8],
     pub number: u64,
-    pub seed: u32,
+    checksums: Checksums<'a>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Reads these bytes as the segment of this number.
+    pub fn new(bytes: &'a [u8], number: u64) -> Self {
+        Self { bytes, number, checksums: Checksums::new(bytes, seed(number)) }
+    }
+
+    /// The frame at this offset, if one validates there that does not reach beyond `end`.
+    pub fn frame_at(&self, at: usize, end: usize) -> Option<FrameHeader> {
+        let checksum = |covered: Range<usize>| self.checksums.of(at + covered.start..at + covered.end);
+        FrameHeader::decode_with(self.bytes.get(at..end)?, checksum)
+    }
+
     /// The chunk's header at this offset, if one validates there.
     pub fn header_at(&self, at: usize) -> Option<ChunkHeader> {
         ChunkHeader::decode(self.bytes.get(at..)?, self.position(at))
@@ -168,10 +180,10 @@ impl Reader<'_> {
     fn find_frames(&self, chunk: &mut ScannedChunk, from: u32, mut index: u16, end: Option<u16>) {
         let base = chunk.at as usize + chunk.header_len;
         let bytes_end = (base + chunk.len as usize).min(self.bytes.len());
-        let frames = self.bytes.get(base..bytes_end).unwrap_or_default();
         let (mut offset, mut before) = (from as usize, None);
         while offset < chunk.len as usize {
-            let found = self.next_frame(frames, offset, index);
+            let found =
+                self.next_frame(base + offset, bytes_end, index).map(|(at, header)| (at - base, header));
             let Some((at, next_index)) =
                 found.map(|(at, header)| (at, header.index)).or(end.map(|end| (chunk.len as usize, end)))
             else {
@@ -205,9 +217,9 @@ impl Reader<'_> {
     }
 
     /// The next frame that validates, of this number or a later one.
-    fn next_frame(&self, frames: &[u8], from: usize, index: u16) -> Option<(usize, FrameHeader)> {
+    fn next_frame(&self, from: usize, end: usize, index: u16) -> Option<(usize, FrameHeader)> {
         let valid = |at: usize, least: u16| {
-            let header = FrameHeader::decode(frames.get(at..)?, self.seed)?;
+            let header = self.frame_at(at, end)?;
             (header.index >= least).then_some((at, header))
         };
         let here = valid(from, index);
@@ -215,10 +227,10 @@ impl Reader<'_> {
         // looked at then. A length that leads to any frame but the next is damaged itself.
         let next = index.saturating_add(1);
         let behind = || {
-            let found = valid(from + FrameHeader::padded_len(frames.get(from..)?)?, next);
+            let found = valid(from + FrameHeader::padded_len(self.bytes.get(from..end)?)?, next);
             found.filter(|(_, header)| header.index == next)
         };
-        let anywhere = || (from + 8..frames.len()).step_by(8).find_map(|at| valid(at, next));
+        let anywhere = || (from + 8..end).step_by(8).find_map(|at| valid(at, next));
         here.or_else(behind).or_else(anywhere)
     }
 
@@ -227,7 +239,7 @@ impl Reader<'_> {
         let (at, len) = (base + frames.from as usize, frames.to - frames.from);
         let missing = frames.numbers.len() as u16;
         let count = u64::from(missing);
-        let hole = hole_frame(len, frames.numbers.start, missing, self.seed);
+        let hole = hole_frame(len, frames.numbers.start, missing, seed(self.number));
         let is_hole = len as usize >= FRAME_HEADER_LEN;
         let repairs = if is_hole { vec![(at as u64, hole.to_vec())] } else { Vec::new() };
         Damage {

@@ -33,6 +33,8 @@ pub trait Bound: Send + Sync {
     fn take(&self, bytes: usize) -> bool;
     /// Gives bytes back.
     fn give(&self, bytes: usize);
+    /// Gives back what was just taken and is of no use: nobody has made room.
+    fn put_back(&self, bytes: usize);
 }
 
 /// A segment that is ready for use: allocated, mapped, touched, and free.
@@ -154,7 +156,7 @@ impl Stock {
                 self.create(number).inspect_err(|error| {
                     state.note_failure(error);
                     if is_within {
-                        self.bound.give(self.segment_bytes);
+                        self.bound.put_back(self.segment_bytes);
                     }
                 })?
             }

@@ -24,9 +24,10 @@ impl Module {
         shake_hands(path, &manifest.entry_symbol()).map(Self)
     }
 
-    /// The class paths in it.
+    /// The class paths in it. Those of a damaged plugin may be no UTF-8.
     pub fn classes(&self) -> Vec<String> {
-        self.0.classes().iter().map(|class| class.name.to_string()).collect()
+        let name = |class: &RawClass| String::from_utf8_lossy(class.name.as_rslice().as_slice()).into_owned();
+        self.0.classes().iter().map(name).collect()
     }
 
     /// Checks the options of a class (a JSON object, without the worker's), without any side effect.

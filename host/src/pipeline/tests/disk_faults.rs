@@ -56,22 +56,45 @@ fn what_disk_for_names_waits_for_the_disk_and_nothing_else_does() {
     let disk = MemoryDisk::default();
     let setting = impatient(&disk, |spool| spool.disk_for = denied());
     let stage = setting.open(vec![Actor::new("sink")]);
-    disk.fail(Operation::Sync, Errno::IO);
     let record = |granted| {
         let event = PermissionAuditEvent::new(Action::Read, granted).user_id("1");
         stage.pipeline.record(&event)
     };
+    // A segment is synced before it is used.
+    record(true).unwrap();
+    disk.fail(Operation::Sync, Errno::IO);
     record(true).expect("a plain read waits for nothing");
     let denied = record(false);
     assert!(matches!(&denied, Err(RecordError::NotDurable(_))), "{denied:?}");
     disk.heal();
-    let mut records = 2;
+    let mut records = 3;
     eventually(|| {
         records += 1;
         record(false).is_ok()
     });
     // What was not durable was accepted all the same.
     assert_eq!(stage.pipeline.close(LONG).unwrap().totals.delivered, records);
+}
+
+#[test]
+fn a_disk_that_gives_nothing_keeps_a_caller_for_block_timeout_and_not_for_ever() {
+    let disk = MemoryDisk::default();
+    disk.fail(Operation::Allocate, Errno::NOSPC);
+    let mut setting = on(&disk);
+    // The disk is asked several times meanwhile.
+    setting.buffer.block_timeout = Duration::from_millis(300);
+    let stage = setting.open(vec![Actor::new("sink")]);
+    std::thread::scope(|scope| {
+        let (sender, told) = crossbeam_channel::bounded(1);
+        let pipeline = &stage.pipeline;
+        scope.spawn(move || sender.send(pipeline.record(&event(0))).unwrap());
+        let recorded = told.recv_timeout(LONG);
+        // So that a caller that waits for ever ends, too.
+        disk.heal();
+        let recorded = recorded.expect("the caller still waits");
+        assert!(matches!(&recorded, Err(RecordError::Spool(_))), "{recorded:?}");
+    });
+    stage.pipeline.close(LONG).unwrap();
 }
 
 #[test]

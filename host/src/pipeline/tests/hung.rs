@@ -17,16 +17,21 @@ fn impatient() -> Setting {
     })
 }
 
-#[test]
-fn a_hung_write_is_abandoned_and_its_events_go_to_a_fresh_instance_as_possible_duplicates() {
-    let gate = Gate::default();
+/// A sink whose first instance hangs in a write until the gate opens.
+fn hung_at_first(gate: &Gate) -> Actor {
     let hangs = gate.clone();
-    let stage = impatient().open(vec![Actor::new("a").on_write(move |writing| {
+    Actor::new("a").on_write(move |writing| {
         if writing.instance == 1 {
             hangs.pass();
         }
         Ok(Written::Delivered)
-    })]);
+    })
+}
+
+#[test]
+fn a_hung_write_is_abandoned_and_its_events_go_to_a_fresh_instance_as_possible_duplicates() {
+    let gate = Gate::default();
+    let stage = impatient().open(vec![hung_at_first(&gate)]);
     stage.record(0..10);
     assert_eq!(stage.see_batch(0), Vec::from_iter(0..10));
     let again = stage.see_until(0, |seen| matches!(seen, Seen::Write { .. }));
@@ -231,13 +236,7 @@ fn a_sink_that_hangs_when_it_is_opened_first_is_an_error_and_those_opened_before
 #[test]
 fn what_a_hung_sink_held_no_longer_counts_in_the_bound_when_it_is_settled() {
     let gate = Gate::default();
-    let hangs = gate.clone();
-    let stage = impatient().open(vec![Actor::new("a").on_write(move |writing| {
-        if writing.instance == 1 {
-            hangs.pass();
-        }
-        Ok(Written::Delivered)
-    })]);
+    let stage = impatient().open(vec![hung_at_first(&gate)]);
     stage.record(0..10);
     assert_eq!(stage.pipeline.flush(LONG).unwrap(), FlushOutcome::Flushed);
     assert_eq!(stage.pipeline.used_bytes(), 0);

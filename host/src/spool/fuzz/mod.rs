@@ -3,6 +3,9 @@
 //! Here, since the reader of segments is private; how they are run is said in `tests/fuzz/README.md`.
 
 mod any;
+#[cfg(test)]
+#[path = "../../../../tests/fuzz/replay.rs"]
+mod replay;
 mod written;
 
 /// The bytes of a segment's file.
@@ -17,22 +20,7 @@ pub fn damaged_segment(script: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    /// Calls `target` with each input that is kept for it.
-    fn replay(name: &str, target: fn(&[u8])) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
-        let mut inputs = 0;
-        for input in std::fs::read_dir(&folder).expect("the corpus") {
-            let path = input.expect("an input").path();
-            let bytes = std::fs::read(&path).expect("its bytes");
-            // Captured, and shown if it fails.
-            println!("{}", path.display());
-            target(&bytes);
-            inputs += 1;
-        }
-        assert!(inputs > 0, "{} is empty", folder.display());
-    }
+    use super::replay::replay;
 
     #[test]
     fn any_bytes_of_a_segment_are_read_within_bounds() {

@@ -1,6 +1,7 @@
 //! The spool on a disk in memory that fails, tears and forgets.
 
 mod commits;
+mod crafted;
 mod damage;
 mod folders;
 mod inspecting;

@@ -1,8 +1,11 @@
 //! Segments that are used again: what was in them before never comes back.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::stage::*;
+use crate::spool::Chunk;
 use crate::spool::format::{chunk_header_len, u64_at};
 use crate::spool::memory_disk::Operation;
 
@@ -10,7 +13,7 @@ use crate::spool::memory_disk::Operation;
 const FRAMES: u64 = 26;
 
 /// Fills a segment with frames 1 to 104 and begins the next one with 200 and 201; all durable, if that is asked for.
-fn first_segment_full(stage: &Stage) -> (Opened, Vec<std::sync::Arc<crate::spool::Chunk>>) {
+fn first_segment_full(stage: &Stage) -> (Opened, Vec<Arc<Chunk>>) {
     let opened = stage.open();
     let chunks = fill(&opened.spool, 1, 4 * FRAMES);
     assert_eq!(chunks.len(), 4);
@@ -19,6 +22,13 @@ fn first_segment_full(stage: &Stage) -> (Opened, Vec<std::sync::Arc<crate::spool
         opened.spool.wait_durable(far()).unwrap();
     }
     (opened, chunks)
+}
+
+/// These full chunks are done, and nobody holds them.
+fn settle_all(chunks: Vec<Arc<Chunk>>) {
+    for chunk in chunks {
+        chunk.set_done(0, FRAMES as u32 * 152);
+    }
 }
 
 fn renamed(stage: &Stage) -> bool {
@@ -32,10 +42,7 @@ fn a_recycled_segment_gives_what_is_new_in_it_and_nothing_old() {
     let stage = Stage::new(&["a"]);
     let (opened, chunks) = first_segment_full(&stage);
     wait_for_spare(&stage, 3);
-    for chunk in &chunks {
-        chunk.set_done(0, FRAMES as u32 * 152);
-    }
-    drop(chunks);
+    settle_all(chunks);
     // Given back, when it is a spare: only the second one is in use.
     wait_until(|| opened.bound.left() == 15 * SEGMENT);
     assert!(renamed(&stage));
@@ -85,10 +92,7 @@ fn a_process_that_dies_at_any_step_of_recycling_leaves_what_is_not_done_and_no_d
         let (opened, chunks) = first_segment_full(&stage);
         wait_for_spare(&stage, 3);
         stage.disk.die_after(operations);
-        for chunk in &chunks {
-            chunk.set_done(0, FRAMES as u32 * 152);
-        }
-        drop(chunks);
+        settle_all(chunks);
         opened.spool.close();
         let left = stage.killed();
         let next = left.open();
@@ -112,10 +116,7 @@ proptest! {
         let (opened, chunks) = first_segment_full(&stage);
         wait_for_spare(&stage, 3);
         stage.disk.die_after(operations);
-        for chunk in &chunks {
-            chunk.set_done(0, FRAMES as u32 * 152);
-        }
-        drop(chunks);
+        settle_all(chunks);
         // Into the next segments, as far as they can be had.
         let mut written = vec![200, 201];
         for sequence in 300..330 {

@@ -55,6 +55,10 @@ impl Bound for Bytes {
     fn give(&self, bytes: usize) {
         *self.left.lock().unwrap() += bytes;
     }
+
+    fn put_back(&self, bytes: usize) {
+        self.give(bytes);
+    }
 }
 
 /// A bound that is never reached.
