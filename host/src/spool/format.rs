@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::crc;
+
 /// Unit of regions and headers.
 pub const PAGE: usize = 4096;
 /// Version of the format that this code writes.
@@ -327,7 +329,7 @@ impl FrameHeader {
 pub fn seal_frame(frame: &mut [u8], index: u16, seed: u32) {
     frame[46..48].copy_from_slice(&index.to_le_bytes());
     let total = u32_at(frame, 4) as usize;
-    let crc = crc32c::crc32c_append(seed, &frame[4..total]);
+    let crc = crc::append(seed, &frame[4..total]);
     frame[..4].copy_from_slice(&crc.to_le_bytes());
 }
 

@@ -53,6 +53,7 @@
 mod backlog;
 mod checksums;
 mod chunk;
+mod crc;
 mod disk;
 mod error;
 mod folder;
