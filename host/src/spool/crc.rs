@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn it_is_the_librarys_at_each_length_and_alignment() {
-        let bytes: Vec<u8> = (0..4000_u32).map(|at| (at * 7 ^ at >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..4000_u32).map(|at| ((at * 7) ^ (at >> 3)) as u8).collect();
         for from in 0..8 {
             for to in from..bytes.len() {
                 let part = &bytes[from..to];
