@@ -1,4 +1,5 @@
-//! Memory with one writer and many readers: the only unsafe code of the spool, but for closing locks after a fork.
+//! Memory with one writer and many readers: the only unsafe code of the spool, but for a call in `crc` and the closing of locks
+//! after a fork.
 //!
 //! A [`Track`] is a stretch of memory that is filled from its beginning by its one [`TrackWriter`], and readable as far
 //! as it is filled. In front of it may be *words*, which are read and written only as atomics. A [`Carver`] cuts a

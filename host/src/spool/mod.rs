@@ -48,7 +48,8 @@
 //!
 //! Files: `scan`, `scan_chunk` and `checksums` read bytes, `read_folder` a folder, `recover` takes over, `salvage` reads
 //! again, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is written; `stock` and `housekeeper` the
-//! space, `group_commit` the disk, `mapped` the memory, `disk` and `real_disk` the file system.
+//! space, `group_commit` the disk, `mapped` the memory, `crc` the checksum of a frame, `disk` and `real_disk` the
+//! file system.
 
 mod backlog;
 mod checksums;
