@@ -34,8 +34,7 @@ pub(super) struct Place {
     shadow: Option<Arc<Track>>,
     /// Writes the region, where the chunk's writer writes the shadow.
     pub mirror: Option<TrackWriter>,
-    /// Where it was before it was moved: what is left there looks like the chunk.
-    former: Vec<(Arc<Segment>, u64)>,
+    left_behind: LeftBehind,
     state: State,
     slots: Vec<Progress>,
     sinks: Vec<Progress>,
@@ -71,6 +70,26 @@ pub(super) struct Found {
     pub len: u32,
     pub slots: Vec<Progress>,
     pub skips: Vec<(u32, u32)>,
+    pub left_behind: LeftBehind,
+}
+
+/// Where a chunk was before it was moved: what is left there looks like the chunk.
+#[derive(Default)]
+pub(super) struct LeftBehind(Vec<(Arc<Segment>, u64)>);
+
+impl LeftBehind {
+    /// There is one at this offset.
+    pub fn add(&mut self, segment: Arc<Segment>, at: u64) {
+        self.0.push((segment, at));
+    }
+
+    /// The chunk is done, and its segment may go while these stay: nobody shall take them for the chunk. They have so many
+    /// slots, and end at `len` at the latest.
+    pub fn mark_done(&mut self, slots: usize, len: u32) {
+        for (segment, at) in self.0.drain(..) {
+            (0..slots).for_each(|slot| write_mark(&segment, at, Mark::Done, slot, len));
+        }
+    }
 }
 
 impl Chunk {
@@ -100,7 +119,7 @@ impl Chunk {
 
     /// A chunk that an earlier process left.
     pub(super) fn found(found: Found, segment: Arc<Segment>, map: Arc<SinkMap>) -> Self {
-        let Found { number, region_len, at, header_len, len, mut slots, skips } = found;
+        let Found { number, region_len, at, header_len, len, mut slots, skips, left_behind } = found;
         slots.iter_mut().for_each(|slot| slot.done = behind_skip(&skips, slot.done));
         let sinks = (0..map.sinks)
             .map(|sink| {
@@ -111,7 +130,7 @@ impl Chunk {
                 }
             })
             .collect();
-        let place = Place::new(segment, at, State::Sealed(len), slots, sinks);
+        let place = Place { left_behind, ..Place::new(segment, at, State::Sealed(len), slots, sinks) };
         Self { number, region_len, header_len, map, skips, place: Mutex::new(place) }
     }
 
@@ -282,7 +301,7 @@ impl Chunk {
         segment.hold();
         let old = std::mem::replace(&mut place.segment, segment.clone());
         let old_at = std::mem::replace(&mut place.at, at);
-        place.former.push((old.clone(), old_at));
+        place.left_behind.add(old.clone(), old_at);
         place.track = Some(mirror.track().clone());
         place.mirror = (place.state == State::Written).then_some(mirror);
         drop(place);
@@ -296,12 +315,8 @@ impl Chunk {
         {
             place.state = State::Finished;
             place.shadow = None;
-            // Its segment may go now, and what was left behind in another one stay: nobody shall take that for the chunk.
-            for (segment, at) in std::mem::take(&mut place.former) {
-                for slot in 0..place.slots.len() {
-                    write_mark(&segment, at, Mark::Done, slot, len);
-                }
-            }
+            let slots = place.slots.len();
+            place.left_behind.mark_done(slots, len);
             place.segment.release();
         }
     }
@@ -319,7 +334,7 @@ impl Place {
             track: None,
             shadow: None,
             mirror: None,
-            former: Vec::new(),
+            left_behind: LeftBehind::default(),
             state,
             slots,
             sinks,

@@ -1,12 +1,13 @@
 //! Taking over what processes left that are gone.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backlog::{Backlog, BacklogPart};
-use super::chunk::{Chunk, Found, Progress};
+use super::chunk::{Chunk, Found, LeftBehind, Progress};
 use super::disk::{Access, Disk};
 use super::folder::{Folder, folders_in, remove_unfinished};
 use super::gap::Gap;
@@ -113,6 +114,7 @@ fn take_over(
 ) {
     let counting = Counting::among(&segments);
     let (mut chunks, mut place) = (Vec::new(), 0);
+    let mut left_behind = HashMap::<u64, LeftBehind>::new();
     for (index, read) in segments.into_iter().enumerate() {
         let ReadSegment { name, number, bytes, contents, may_repair } = read;
         folder.note_segment();
@@ -133,6 +135,8 @@ fn take_over(
                     place = if chunk.number == 0 { place } else { chunk.number };
                     segment.hold();
                     chunks.push((place, chunk, segment.clone(), map.clone(), may_repair));
+                } else {
+                    left_behind.entry(chunk.number).or_default().add(segment.clone(), chunk.at);
                 }
             }
         }
@@ -141,7 +145,8 @@ fn take_over(
     // In the order in which they were leased: segments need not be used in the order of their numbers.
     chunks.sort_by_key(|(place, ..)| *place);
     for (_, chunk, segment, map, may_repair) in chunks {
-        take_over_chunk(chunk, &segment, &map, may_repair, backlog);
+        let left_behind = left_behind.remove(&chunk.number).unwrap_or_default();
+        take_over_chunk(chunk, left_behind, &segment, &map, may_repair, backlog);
         segment.release();
     }
 }
@@ -168,6 +173,7 @@ fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, may_repair: bool, ba
 
 fn take_over_chunk(
     mut chunk: ScannedChunk,
+    mut left_behind: LeftBehind,
     segment: &Arc<Segment>,
     map: &Arc<SinkMap>,
     may_repair: bool,
@@ -179,9 +185,10 @@ fn take_over_chunk(
         marks.iter().map(|(offered, done)| Progress { offered: *offered, done: *done }).collect();
     note_damage(damage, segment, may_repair, backlog);
     if events.last().is_none_or(|last| last.to <= least) {
+        left_behind.mark_done(slots.len(), len);
         return;
     }
-    let found = Found { number, region_len, at, header_len, len, slots, skips };
+    let found = Found { number, region_len, at, header_len, len, slots, skips, left_behind };
     segment.hold();
     let chunk = Arc::new(Chunk::found(found, segment.clone(), map.clone()));
     for (name, done) in chunk.abandoned_slots() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::stage::*;
+use crate::spool::ChunkWriter;
 use crate::spool::memory_disk::{MemoryDisk, Operation};
 
 fn power_lost(stage: &Stage) -> Stage {
@@ -185,11 +186,9 @@ fn closing_ends_every_wait_and_brings_the_rest_to_the_disk() {
     assert_eq!(owed(&power_lost(&stage).open().backlog, 0), [1, 2, 3, 4, 5]);
 }
 
-#[test]
-fn what_is_left_where_a_chunk_was_is_not_taken_for_it_when_it_is_done_and_gone() {
-    let stage = Stage::durable();
+/// Two events: 1 in a chunk that stays where it is, and keeps its segment, 2 in one that was moved.
+fn with_a_moved_chunk(stage: &Stage) -> (Opened, ChunkWriter) {
     let opened = stage.open();
-    // One that stays where it is, and keeps its segment.
     append(&mut opened.spool.lease(200).unwrap(), [1]);
     opened.spool.wait_durable(far()).unwrap();
     let mut moved = opened.spool.lease(200).unwrap();
@@ -197,8 +196,42 @@ fn what_is_left_where_a_chunk_was_is_not_taken_for_it_when_it_is_done_and_gone()
     stage.disk.fail_once(Operation::Sync, Errno::IO);
     opened.spool.wait_durable(far()).unwrap();
     assert_eq!(owed(&stage.killed().open().backlog, 0), [1, 2]);
+    (opened, moved)
+}
+
+#[test]
+fn what_is_left_where_a_chunk_was_is_not_taken_for_it_when_it_is_done_and_gone() {
+    let stage = Stage::durable();
+    let (opened, moved) = with_a_moved_chunk(&stage);
     moved.chunk().set_done(0, moved.written());
     drop(moved);
     opened.spool.close();
     assert_eq!(owed(&stage.killed().open().backlog, 0), [1]);
+}
+
+#[test]
+fn what_is_left_where_a_chunk_was_is_not_taken_for_it_when_a_later_process_is_done_with_it() {
+    let stage = Stage::durable();
+    let (opened, moved) = with_a_moved_chunk(&stage);
+    drop(moved);
+    opened.spool.close();
+    let left = stage.killed();
+    let later = left.open();
+    let part = later.backlog.parts.last().unwrap();
+    part.chunk.set_done(0, part.to);
+    later.spool.close();
+    assert_eq!(owed(&left.killed().open().backlog, 0), [1]);
+}
+
+#[test]
+fn what_is_left_where_a_chunk_was_is_not_taken_for_it_when_the_process_died_in_between() {
+    let stage = Stage::durable();
+    let (_opened, moved) = with_a_moved_chunk(&stage);
+    // Its writer is there yet, so that it is done, but not gone.
+    moved.chunk().set_done(0, moved.written());
+    let left = stage.killed();
+    let later = left.open();
+    assert_eq!(owed(&later.backlog, 0), [1]);
+    later.spool.close();
+    assert_eq!(owed(&left.killed().open().backlog, 0), [1]);
 }
