@@ -10,8 +10,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
@@ -20,10 +18,8 @@ use super::file::PluginFile;
 use super::sha256::Hasher;
 use super::{Reason, Sha256, native};
 
-/// How much is copied at a time.
-const PIECE_BYTES: usize = 256 << 10;
-/// How many pieces there are: one is copied while another is hashed, and one lies between them.
-const PIECES: usize = 3;
+/// How much is copied at a time: it is hashed while it is in the cache.
+const PIECE_BYTES: usize = 128 << 10;
 /// The longest name that the kernel gives a memory file.
 const MAX_NAME_BYTES: usize = 249;
 
@@ -98,38 +94,22 @@ fn seal(plugin: &File, path: &Path) -> io::Result<Option<(File, Sha256)>> {
     Ok(native::can_be_run(&memory).then_some((memory, sha256)))
 }
 
-/// Copies all of the plugin, and returns the hash of what was written. A thread hashes a piece while the next one is copied:
-/// each takes as long as the other.
+/// Copies all of the plugin, and returns the hash of what was written.
 fn copy_and_hash(mut plugin: &File, mut memory: &File) -> io::Result<Sha256> {
     plugin.seek(SeekFrom::Start(0))?;
-    let (written, pieces) = mpsc::channel::<Vec<u8>>();
-    let (hashed, room) = mpsc::channel();
-    for _ in 0..PIECES {
-        let _ = hashed.send(Vec::with_capacity(PIECE_BYTES));
-    }
-    thread::scope(|scope| {
-        let hashing = thread::Builder::new().name("audit-hash".into()).spawn_scoped(scope, move || {
-            let mut hasher = Hasher::default();
-            for piece in pieces {
-                hasher.update(&piece);
-                // The copy may have failed meanwhile.
-                let _ = hashed.send(piece);
+    let mut hasher = Hasher::default();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        match plugin.read(&mut piece) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(len) => {
+                hasher.update(&piece[..len]);
+                memory.write_all(&piece[..len])?;
             }
-            hasher.finish()
-        })?;
-        for mut piece in room {
-            piece.clear();
-            if plugin.take(PIECE_BYTES as u64).read_to_end(&mut piece)? == 0 {
-                break;
-            }
-            memory.write_all(&piece)?;
-            if written.send(piece).is_err() {
-                break;
-            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        drop(written);
-        hashing.join().map_err(|_| io::Error::other("the thread that hashes it has panicked"))
-    })
+    }
 }
 
 fn create_memory_file(path: &Path) -> io::Result<Option<File>> {

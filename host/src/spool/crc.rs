@@ -2,7 +2,7 @@
 //!
 //! The processor takes three cycles for a word that waits for the one before, and one for a word that does not. The library
 //! goes on with three parts side by side from 768 bytes on; a frame has 200 to 500, and its checksum is a quarter of what
-//! recording into the spool takes. So here the parts are shorter. The checksum is the library's, bit by bit.
+//! recording into the spool takes. So here the parts are shorter. The checksum is the library's, which looks for damage at each start.
 
 /// The checksum of `before` and then these bytes, if `crc` is that of `before`.
 #[inline]

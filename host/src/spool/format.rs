@@ -295,7 +295,7 @@ impl FrameHeader {
 
     /// Reads the frame at the beginning of these bytes, unless it does not validate with this seed.
     pub fn decode(bytes: &[u8], seed: u32) -> Option<Self> {
-        Self::decode_with(bytes, |covered| crc32c::crc32c_append(seed, &bytes[covered]))
+        Self::decode_with(bytes, |covered| crc::append(seed, &bytes[covered]))
     }
 
     /// As [`FrameHeader::decode`], with the checksum of the part of the bytes that `checksum` is asked for.
