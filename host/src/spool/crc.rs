@@ -1,8 +1,9 @@
 //! CRC-32C of a frame.
 //!
 //! The processor takes three cycles for a word that waits for the one before, and one for a word that does not. The library
-//! goes on with three parts side by side from 768 bytes on; a frame has 200 to 500, and its checksum is a quarter of what
-//! recording into the spool takes. So here the parts are shorter. The checksum is the library's, which looks for damage at each start.
+//! goes on with three parts side by side from 768 bytes on; a frame has 200 to 500, and its checksum was a quarter of what
+//! recording into the spool takes. So here the parts are shorter. The checksum is the library's, by which damage is looked
+//! for.
 
 /// The checksum of `before` and then these bytes, if `crc` is that of `before`.
 #[inline]
