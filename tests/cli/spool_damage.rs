@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use audit_tests::Dir;
 use audit_tests::oracle::{Repeats, Summary};
+use audit_tests::{Dir, Ran};
 
 use crate::watched::{Watched, canonical};
 
@@ -55,6 +55,17 @@ fn flip_bits(segments: &[PathBuf], round: u64) {
     }
 }
 
+/// What a run has lost is what is missing, and was told once. How many that is.
+fn lost_and_told_once(watched: &mut Watched, ran: &Ran, round: u64) -> u64 {
+    let lost = Summary::of(ran.summary()).totals.count("lost");
+    assert_eq!(ran.status, i32::from(lost > 0), "round {round}: {ran:?}");
+    watched.oracle.assert(&format!("round {round}"));
+    // The gap is not told again.
+    let again = watched.run(&[]);
+    assert_eq!(Summary::of(again.summary()).totals.count("accepted"), 0, "round {round}: {again:?}");
+    lost
+}
+
 /// A spool in which a process has left these events.
 fn left_behind(input: &[String]) -> Dir {
     let left = Dir::with(&(config(HANGING) + "[delivery]\nshutdown_timeout = 0.2\n"));
@@ -76,13 +87,7 @@ fn what_flipped_bits_cost_is_missing_counted_and_told_and_nothing_else_is() {
         watched.dir.copy_spool_of(&left);
         flip_bits(&segments(&watched.dir), round);
         let ran = watched.run(&[]);
-        let summary = Summary::of(ran.summary()).totals;
-        assert_eq!(ran.status, i32::from(summary.count("lost") > 0), "round {round}: {ran:?}");
-        lost += summary.count("lost");
-        watched.oracle.assert(&format!("round {round}"));
-        // The gap was told once, and is not told again.
-        let again = watched.run(&[]);
-        assert_eq!(Summary::of(again.summary()).totals.count("accepted"), 0, "round {round}: {again:?}");
+        lost += lost_and_told_once(&mut watched, &ran, round);
     }
     assert!(lost > rounds / 2, "{lost}");
 }
@@ -112,12 +117,7 @@ fn bits_that_flip_while_a_sink_is_behind_cost_what_is_missing_counted_and_told_a
         watched.dir.write("go on", "");
         let ran = running.end();
         watched.ended(life, &ran);
-        let summary = Summary::of(ran.summary()).totals;
-        assert_eq!(ran.status, i32::from(summary.count("lost") > 0), "round {round}: {ran:?}");
-        lost += summary.count("lost");
-        watched.oracle.assert(&format!("round {round}"));
-        let again = watched.run(&[]);
-        assert_eq!(Summary::of(again.summary()).totals.count("accepted"), 0, "round {round}: {again:?}");
+        lost += lost_and_told_once(&mut watched, &ran, round);
     }
     assert!(lost > 0);
 }

@@ -21,9 +21,6 @@ use audit_plugin_api::{Action, PermissionAuditEvent, RawEvent, Timestamp, Uuid};
 pub(crate) const HEADER_LEN: usize = 48;
 /// Frames begin at multiples of this many bytes, from where the first one begins.
 pub(crate) const ALIGN: usize = 8;
-/// Where the checksum stands (u32), which the spool fills in.
-#[allow(dead_code)] // until the spool is there
-pub(crate) const CRC_AT: usize = 0;
 /// Where the length in bytes of the frame stands (u32), without the zeros behind it.
 pub(crate) const TOTAL_AT: usize = 4;
 /// Where the sequence number stands (u64).
@@ -38,9 +35,6 @@ pub(crate) const FLAGS_AT: usize = 40;
 pub(crate) const ACTION_AT: usize = 44;
 /// Where one of [`EVENT`], [`LINE`] and [`HOLE`] stands (u8).
 pub(crate) const KIND_AT: usize = 45;
-/// Where the frame's number within its chunk stands (u16), which the spool fills in.
-#[allow(dead_code)] // until the spool is there
-pub(crate) const INDEX_AT: usize = 46;
 
 /// The kind of a frame that holds the fields of an event.
 pub(crate) const EVENT: u8 = 1;

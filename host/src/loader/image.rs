@@ -94,7 +94,8 @@ fn seal(plugin: &File, path: &Path) -> io::Result<Option<(File, Sha256)>> {
     Ok(native::can_be_run(&memory).then_some((memory, sha256)))
 }
 
-/// Copies all of the plugin, and returns the hash of what was written.
+/// Copies all of the plugin, and returns the hash of what was written. Until the copy is sealed, a moment later, only who may
+/// trace this process could change it.
 fn copy_and_hash(mut plugin: &File, mut memory: &File) -> io::Result<Sha256> {
     plugin.seek(SeekFrom::Start(0))?;
     let mut hasher = Hasher::default();

@@ -7,6 +7,8 @@
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use super::crc::times_x;
+
 /// Checksums up to each multiple of this are kept.
 const BLOCK: usize = 64;
 /// Shorter parts are read.
@@ -55,8 +57,8 @@ fn sum(start: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(start, bytes)
 }
 
-/// What the difference of two checksums becomes by so many bytes: its product with a power of x. As in every CRC-32C the
-/// highest bit is the coefficient of 1.
+/// What the difference of two checksums becomes by so many bytes: its product with a power of x. The library has this too, and
+/// takes thousands of steps for it, which are dozens here: it is asked for at each place of a damaged segment.
 fn move_on(difference: u32, bytes: usize) -> u32 {
     let digits = (bytes as u64).to_le_bytes();
     let powers = digits.iter().zip(&POWERS).map(|(digit, powers)| powers[usize::from(*digit)]);
@@ -68,9 +70,6 @@ static POWERS: [[u32; 256]; 4] = powers();
 
 const ONE: u32 = 1 << 31;
 const X_TO_THE_8: u32 = ONE >> 8;
-/// The polynomial of CRC-32C, without x to the power of 32.
-const POLYNOMIAL: u32 = 0x82f6_3b78;
-
 const fn powers() -> [[u32; 256]; 4] {
     let (mut powers, mut base, mut place) = ([[ONE; 256]; 4], X_TO_THE_8, 0);
     while place < powers.len() {
@@ -93,7 +92,7 @@ const fn product(a: u32, mut b: u32) -> u32 {
             sum ^= b;
         }
         coefficient >>= 1;
-        b = if b & 1 == 0 { b >> 1 } else { b >> 1 ^ POLYNOMIAL };
+        b = times_x(b);
     }
     sum
 }

@@ -19,6 +19,12 @@ pub fn append(crc: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc, bytes)
 }
 
+/// The product of a polynomial with x, modulo that of CRC-32C. The highest bit is the coefficient of 1.
+pub const fn times_x(polynomial: u32) -> u32 {
+    const CRC_32C: u32 = 0x82f6_3b78;
+    if polynomial & 1 == 0 { polynomial >> 1 } else { polynomial >> 1 ^ CRC_32C }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod side_by_side {
     use std::arch::x86_64::{
@@ -26,15 +32,14 @@ mod side_by_side {
         _mm_cvtsi128_si64,
     };
 
+    use super::times_x;
+
     /// Parts.
     const PARTS: usize = 3;
     /// Words of a part, at most.
     const MOST_WORDS: usize = 128;
     /// Bytes that are summed here, at most.
     pub const MOST_BYTES: usize = PARTS * MOST_WORDS * 8;
-
-    /// The polynomial of CRC-32C, without x to the power of 32. The highest bit is the coefficient of 1.
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
 
     /// For each number of words: x to the power of so many bits less 33, of which the product of two such polynomials and the
     /// checksum of a word take care.
@@ -47,7 +52,7 @@ mod side_by_side {
             powers[words] = power;
             let mut bit = 0;
             while bit < 64 {
-                power = if power & 1 == 0 { power >> 1 } else { power >> 1 ^ POLYNOMIAL };
+                power = times_x(power);
                 bit += 1;
             }
             words += 1;
