@@ -146,15 +146,21 @@ fn counts_of(gaps: &Mutex<Vec<Value>>) -> Vec<u64> {
     gaps.lock().unwrap().iter().map(|gap| gap["count"].as_u64().expect("a count")).collect()
 }
 
-/// Damages a segment, of which `damage` is told what it holds, while a sink waits; what `damage` returns must be lost then,
-/// and told in so many gaps.
-#[track_caller]
-fn loses(gaps_told: u64, damage: impl FnOnce(&Path, Range<u64>) -> Range<u64>) {
+/// A pipeline of which the one sink waits at a gate, with much behind it, and what it is told of gaps.
+fn waiting() -> (Arc<TempDir>, Stage, Gate, Arc<Mutex<Vec<Value>>>) {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let gate = Gate::default();
     let (sink, gaps) = gated("sink", &gate);
     let stage = setting(&folder).open(vec![sink]);
     record_while_waiting(&stage, &[0]);
+    (folder, stage, gate, gaps)
+}
+
+/// Damages a segment, of which `damage` is told what it holds, while a sink waits; what `damage` returns must be lost then,
+/// and told in so many gaps.
+#[track_caller]
+fn loses(gaps_told: u64, damage: impl FnOnce(&Path, Range<u64>) -> Range<u64>) {
+    let (folder, stage, gate, gaps) = waiting();
     let (path, held) = unmapped_segment(&folder);
     let lost = damage(&path, held);
     gate.open();
@@ -217,6 +223,37 @@ fn of_a_segment_that_is_cut_to_nothing_everything_is_lost_and_told_and_the_sink_
         file.set_len(0).expect("cut");
         held
     });
+}
+
+#[test]
+fn of_a_segment_that_somebody_deletes_everything_is_lost_and_told_and_the_sink_goes_on() {
+    let (folder, stage, gate, gaps) = waiting();
+    let (path, held) = unmapped_segment(&folder);
+    std::fs::remove_file(&path).expect("deleted");
+    gate.open();
+    let totals = close(&stage).totals;
+    let count = held.end - held.start;
+    assert_eq!((totals.accepted, totals.lost, totals.spooled), (EVENTS + CHUNKS, count, 0), "{totals:?}");
+    assert!(adds_up(&totals), "{totals:?}");
+    assert_eq!(stage.numbers(0), Vec::from_iter((10..held.start).chain(held.end..EVENTS)));
+    assert_eq!(counts_of(&gaps).iter().sum::<u64>(), count);
+    let reason = gaps.lock().unwrap()[0]["reason"].to_string();
+    assert!(reason.contains("0000000003.segment: the file was deleted"), "{reason}");
+    assert_eq!(files(&folder, ".segment").len() + files(&folder, ".damaged-1").len(), 0);
+}
+
+#[test]
+fn while_the_folder_is_gone_nothing_is_taken_for_lost() {
+    let (folder, stage, gate, gaps) = waiting();
+    let (path, _) = unmapped_segment(&folder);
+    let (there, away) = (path.parent().expect("a folder"), folder.path().join("away"));
+    std::fs::rename(there, &away).expect("moved");
+    gate.open();
+    eventually(|| stage.pipeline.sink_counts()[0].1.retried > 0);
+    std::fs::rename(&away, there).expect("moved back");
+    let totals = close(&stage).totals;
+    assert_eq!((totals.accepted, totals.delivered, totals.lost), (EVENTS, EVENTS, 0), "{totals:?}");
+    assert_eq!(counts_of(&gaps), [0_u64; 0]);
 }
 
 #[test]
@@ -338,11 +375,7 @@ fn backlog_loses_one(durability: Durability) {
 
 #[test]
 fn what_is_found_damaged_while_the_logger_closes_is_told_by_it() {
-    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let gate = Gate::default();
-    let (sink, gaps) = gated("sink", &gate);
-    let stage = setting(&folder).open(vec![sink]);
-    record_while_waiting(&stage, &[0]);
+    let (folder, stage, gate, gaps) = waiting();
     let (path, held) = unmapped_segment(&folder);
     let damaged = held.start + 50;
     flip(&path, damaged, 100);
