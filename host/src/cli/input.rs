@@ -10,11 +10,17 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+
 use super::failure::Failure;
 use super::signals::Stop;
 
 /// What standard input is called in messages.
 const STANDARD_INPUT: &str = "<stdin>";
+
+/// What a pipe is to hold: as much as is read at a time. Of what holds less, as pipes do that nobody asked for more, the
+/// writer and this program wait for each other in turns.
+const PIPE_BYTES: usize = 256 << 10;
 
 /// An input that is open.
 #[derive(Debug)]
@@ -88,6 +94,9 @@ impl Input {
             () if file.is_terminal() => Kind::Terminal,
             () => Kind::Stream,
         };
+        if kind == Kind::Stream {
+            widen_pipe(&file);
+        }
         Ok(Self { name, file, kind })
     }
 
@@ -120,6 +129,13 @@ impl Input {
     }
 }
 
+/// What is no pipe, holds enough, or may not hold more (`/proc/sys/fs/pipe-*`) stays as it is.
+fn widen_pipe(file: &File) {
+    if fcntl_getpipe_size(file).is_ok_and(|held_bytes| held_bytes < PIPE_BYTES) {
+        let _ = fcntl_setpipe_size(file, PIPE_BYTES);
+    }
+}
+
 /// Reads an input until it is time to stop: then a read is an error.
 #[derive(Debug)]
 pub struct InputReader<'a> {
@@ -145,6 +161,23 @@ impl Read for InputReader<'_> {
                     return Ok(count);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_made_to_hold_what_is_read_at_a_time_and_a_wider_one_is_left_alone() {
+        for (before_bytes, expected_bytes) in [(64 << 10, PIPE_BYTES), (2 * PIPE_BYTES, 2 * PIPE_BYTES)] {
+            let (reader, writer) = io::pipe().expect("a pipe");
+            fcntl_setpipe_size(&writer, before_bytes).expect("a size that everyone may set");
+            Input::open(Path::new(&format!("/proc/self/fd/{}", reader.as_raw_fd()))).expect("it opens");
+            assert_eq!(fcntl_getpipe_size(&writer).ok(), Some(expected_bytes));
         }
     }
 }
