@@ -91,19 +91,30 @@ fn escaped_len_slow(text: &[u8]) -> usize {
 }
 
 /// How many bytes from the start stand for themselves: all before the first `"`, `\` or control character.
-#[inline]
+// Always inlined, as far as the first eight bytes: few texts are longer.
+#[inline(always)]
 pub fn plain_len(text: &[u8]) -> usize {
-    let (words, rest) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let special = special_bits(u64::from_le_bytes(*word));
-        if special != 0 {
-            return index * 8 + (special.trailing_zeros() / 8) as usize;
-        }
+    let Some((word, rest)) = text.split_first_chunk() else { return plain_len_below_8(text) };
+    match special_bits(u64::from_le_bytes(*word)) {
+        0 => 8 + plain_len_of_words(rest),
+        special => special.trailing_zeros() as usize / 8,
     }
-    words.len() * 8 + plain_len_below_8(rest)
 }
 
-#[inline]
+#[inline(never)]
+fn plain_len_of_words(text: &[u8]) -> usize {
+    let mut rest = text;
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let special = special_bits(u64::from_le_bytes(*word));
+        if special != 0 {
+            return text.len() - rest.len() + special.trailing_zeros() as usize / 8;
+        }
+        rest = behind;
+    }
+    text.len() - rest.len() + plain_len_below_8(rest)
+}
+
+#[inline(never)]
 fn plain_len_below_8(text: &[u8]) -> usize {
     let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) else {
         return text.iter().position(|&byte| is_special(byte)).unwrap_or(text.len());
