@@ -21,7 +21,7 @@ const RUST: [(&str, &str); 5] = [
 ];
 /// Name in the table, program and what it does with lines, of the contender `command`.
 const COMMANDS: [(&str, &str, &str); 5] = [
-    ("`audit-host run`, JSON checked and made anew", "audit-host", "parse"),
+    ("`audit-host run`, JSON checked, written canonical", "audit-host", "parse"),
     ("rsyslog, lines through", "rsyslog", "pass"),
     ("syslog-ng, lines through", "syslog-ng", "pass"),
     ("rsyslog, JSON parsed and made anew", "rsyslog", "parse"),

@@ -57,6 +57,26 @@ pub fn derived_id(timestamp: Timestamp, random: u128) -> Uuid {
     uuid_v7(milliseconds_of(timestamp), random)
 }
 
+/// The id of this text, if it is as ids are written: hyphenated, in lower case.
+#[inline]
+pub(super) fn parse_canonical_id(text: &[u8; 36]) -> Option<Uuid> {
+    let mut digits = [0; 32];
+    let mut is_canonical = true;
+    for (from, len, at) in [(0, 8, 0), (9, 4, 8), (14, 4, 12), (19, 4, 16), (24, 12, 20)] {
+        digits[at..at + len].copy_from_slice(&text[from..from + len]);
+        is_canonical &= from == 0 || text[from - 1] == b'-';
+    }
+    // Of all digits at once, without a branch for each: what is no digit becomes 16 or more.
+    for digit in &mut digits {
+        *digit = match digit.wrapping_sub(b'0') {
+            value @ 0..10 => value,
+            _ => digit.wrapping_sub(b'a').saturating_add(10),
+        };
+    }
+    is_canonical &= digits.iter().fold(0, |all, digit| all | digit) < 16;
+    is_canonical.then(|| Uuid::from_bytes(std::array::from_fn(|at| digits[at * 2] << 4 | digits[at * 2 + 1])))
+}
+
 #[inline]
 fn milliseconds_of(timestamp: Timestamp) -> u64 {
     (timestamp.as_micros().max(0) / 1000) as u64
@@ -73,7 +93,9 @@ fn uuid_v7(milliseconds: u64, random: u128) -> Uuid {
 mod tests {
     use std::collections::HashSet;
 
+    use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample;
 
     use super::*;
 
@@ -110,6 +132,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_text_is_an_id_exactly_if_the_id_is_written_so(
+            id in any::<[u8; 16]>(),
+            damage in vec((0..36_usize, prop_oneof![any::<u8>(), sample::select(b"09afAF/:`g-".to_vec())]), 0..3),
+        ) {
+            let mut text = [0; 36];
+            Uuid::from_bytes(id).hyphenated().encode_lower(&mut text);
+            prop_assert_eq!(parse_canonical_id(&text), Some(Uuid::from_bytes(id)));
+            damage.into_iter().for_each(|(at, byte)| text[at] = byte);
+            let other = Uuid::try_parse_ascii(&text).ok();
+            let is_canonical = other.is_some_and(|id| id.to_string().as_bytes() == text);
+            prop_assert_eq!(parse_canonical_id(&text), other.filter(|_| is_canonical));
+        }
+
         #[test]
         fn an_id_holds_version_variant_and_time(micros in any::<i64>(), random in any::<u128>()) {
             let timestamp = Timestamp::from_micros(micros);

@@ -3,7 +3,7 @@
 //! Keys may stand in any order and texts may be escaped in any way; what comes out is the one canonical line. A key that
 //! is unknown or given twice, a missing `action` or `granted` and a wrong type are refused by name. Each value goes from
 //! the input straight to its canonical bytes, since a tree would lose duplicate keys, number tokens and lone surrogates.
-//! A canonical line that is read again gives identical bytes.
+//! A canonical line that is read again gives identical bytes: most are known as canonical once they are checked, and copied.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use audit_plugin_api::{Action, InvalidEvent, RawEvent, Timestamp, Uuid, flags};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::key::Key;
-use super::{MissingOffset, derived_id, spelling};
+use super::{MissingOffset, canonical, derived_id, spelling};
 
 /// Makes canonical lines of lines of input.
 #[derive(Clone, Debug, Default)]
@@ -42,8 +42,15 @@ impl LineParser {
         now: impl FnOnce() -> Timestamp,
         out: &mut Vec<u8>,
     ) -> Result<RawEvent, InvalidEvent> {
+        let mut reader = Reader::new(line)?;
+        if let Some(entry) = canonical::read(&reader) {
+            let offset = out.len() as u32;
+            out.extend_from_slice(line);
+            out.push(b'\n');
+            return Ok(RawEvent { offset, ..entry });
+        }
         let mut members = Members::default();
-        self.read(line, &mut members)?;
+        self.read(&mut reader, &mut members)?;
         let action = members.action.ok_or(missing(Key::Action))?;
         let granted = members.granted.ok_or(missing(Key::Granted))?;
         let timestamp = members.timestamp.unwrap_or_else(now);
@@ -67,12 +74,11 @@ impl LineParser {
     }
 
     #[inline]
-    fn read<'a>(&mut self, line: &'a [u8], members: &mut Members<'a>) -> Result<(), InvalidEvent> {
-        let mut reader = Reader::new(line)?;
+    fn read<'a>(&mut self, reader: &mut Reader<'a>, members: &mut Members<'a>) -> Result<(), InvalidEvent> {
         self.values.clear();
-        if spelling::read(&reader, members, &mut self.values).is_none() {
+        if spelling::read(reader, members, &mut self.values).is_none() {
             self.values.clear();
-            *members = Members::read(&mut reader, self.missing_offset, &mut self.values)?;
+            *members = Members::read(reader, self.missing_offset, &mut self.values)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+mod canonical;
 pub(crate) mod clock;
 pub mod frame;
 mod id;

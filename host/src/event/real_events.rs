@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::frame::{self, Stamp};
 use super::input::Members;
-use super::{LineContent, LineParser, LineReader, MissingOffset, spelling};
+use super::{LineContent, LineParser, LineReader, MissingOffset, canonical, spelling};
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -71,6 +71,16 @@ fn all_real_events_have_a_spelling_that_is_read_quickly_before_and_after() {
             let read = spelling::read(&reader, &mut Members::default(), &mut Vec::new());
             assert_eq!(read, Some(()), "{}", String::from_utf8_lossy(line));
         }
+    }
+}
+
+#[test]
+fn our_output_is_known_to_be_canonical() {
+    let lines = canonical_lines(&real_events());
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    for line in lines {
+        let reader = Reader::new(line).expect("UTF-8");
+        assert!(canonical::read(&reader).is_some(), "{}", String::from_utf8_lossy(line));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two spellings that nearly every line has: ours, and general_manager's.
+//! The two spellings that nearly every line has that is not canonical already: ours, and general_manager's.
 //!
 //! Both have all keys in the canonical order (general_manager's has no `event_id`), and the same punctuation around them
 //! each time, so that comparing with a few constants finds the way through the line. What is not spelled exactly so is
@@ -119,7 +119,7 @@ fn read_timestamp_and_rest<'a, S: Spelling>(
 }
 
 #[inline]
-fn boolean(line: &mut Reader<'_>) -> Option<bool> {
+pub(super) fn boolean(line: &mut Reader<'_>) -> Option<bool> {
     match line.take_literal(b"false") {
         Some(()) => Some(false),
         None => line.take_literal(b"true").map(|()| true),

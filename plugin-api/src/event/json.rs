@@ -81,12 +81,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Bytes taken so far.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether all is taken, whitespace too.
+    #[inline]
+    pub fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
     /// Takes a value of any type and appends it.
     pub fn value(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
+        self.copied = self.at;
+        self.walk(out)?;
+        self.flush(out);
+        Ok(())
+    }
+
+    /// Takes a value of any type; appends only where its canonical form differs.
+    fn walk(&mut self, out: &mut Vec<u8>) -> Result<(), InvalidEvent> {
         // One bit for each open bracket, the innermost lowest: 1 for an object.
         let mut objects: u128 = 0;
         let mut levels = 0;
-        self.copied = self.at;
         'value: loop {
             match self.skip_gap(out) {
                 Some(b'"') => self.string(out)?,
@@ -118,7 +137,6 @@ impl<'a> Reader<'a> {
                 levels -= 1;
                 objects >>= 1;
             }
-            self.flush(out);
             return Ok(());
         }
     }

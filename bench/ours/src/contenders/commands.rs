@@ -3,7 +3,7 @@
 //! | key | meaning |
 //! |---|---|
 //! | `program` | `audit-host`, `rsyslog`, `syslog-ng` |
-//! | `lines` | `pass` (lines through, unparsed), `parse` (JSON taken apart and made anew); audit-host always does the latter |
+//! | `lines` | `pass` (lines through, unparsed), `parse` (JSON taken apart and made anew); audit-host always checks it all, and makes none of these lines anew: they are canonical |
 //!
 //! audit-host is timed from its start to its end; of the others, which are services, neither start nor end counts: from the
 //! first byte that they get until all lines are in the file.

@@ -107,6 +107,17 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
+    /// Takes an object, if one comes next that is canonical as it stands; where none does, what was taken is not said.
+    pub fn take_canonical_object(&mut self) -> Option<()> {
+        if self.bytes.get(self.at) != Some(&b'{') {
+            return None;
+        }
+        let start = self.at;
+        self.copied = start;
+        self.walk(&mut Vec::new()).ok()?;
+        (self.copied == start).then_some(())
+    }
+
     /// Takes the bracket that opens an event.
     pub fn open_event(&mut self) -> Result<(), InvalidEvent> {
         if self.peek() != Some(b'{') {
@@ -157,5 +168,36 @@ impl<'a> Reader<'a> {
     fn null(&mut self) -> bool {
         self.peek();
         self.take_literal(b"null").is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_would_be_appended_otherwise_is_not_canonical_as_it_stands() {
+        let taken = |json: &str| {
+            let mut reader = Reader::new(json.as_bytes()).expect("UTF-8");
+            reader.take_canonical_object().map(|()| (reader.position(), reader.is_at_end()))
+        };
+        for json in ["{}", r#"{"a":[1e5,"\n\"é",{"a":null}],"a":{}}"#] {
+            assert_eq!(taken(json), Some((json.len(), true)));
+            assert_eq!(taken(&format!("{json} ")), Some((json.len(), false)));
+        }
+        for json in [
+            "{ }",
+            " {}",
+            r#"{"a": 1}"#,
+            r#"{"\/":1}"#,
+            r#"{"a":"\u001F"}"#,
+            r#"{"a":01}"#,
+            "{",
+            "[]",
+            "null",
+            "",
+        ] {
+            assert_eq!(taken(json), None, "{json}");
+        }
     }
 }
