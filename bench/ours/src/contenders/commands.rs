@@ -3,7 +3,7 @@
 //! | key | meaning |
 //! |---|---|
 //! | `program` | `audit-host`, `rsyslog`, `syslog-ng` |
-//! | `lines` | `pass` (lines through, unparsed), `parse` (JSON taken apart and made anew); audit-host always checks it all, and makes none of these lines anew: they are canonical |
+//! | `lines` | `pass` (lines through, unparsed), `parse` (JSON taken apart and made anew; audit-host checks it all, and makes none of these lines anew, since they are canonical), `anew` (what general_manager wrote, which is not, and has no ids) |
 //!
 //! audit-host is timed from its start to its end; of the others, which are services, neither start nor end counts: from the
 //! first byte that they get until all lines are in the file.
@@ -59,8 +59,13 @@ fn serve(program: &str, case: &Case, lines: &[u8]) -> (Duration, u64) {
     (written - started, peak)
 }
 
-/// All lines, canonical, with ids of their own.
+/// All lines: canonical, with ids of their own, or as general_manager wrote them.
 fn lines(case: &Case) -> Vec<u8> {
+    if case.text("lines") == "anew" {
+        let text = fs::read(Places::new().real_events()).expect("the examples are in the repository");
+        let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        return lines.into_iter().cycle().take(case.events() as usize).flatten().copied().collect();
+    }
     let (events, mut stamper, mut lines) = (case.input().events(), Stamper::default(), Vec::new());
     for event in events.iter().cycle().take(case.events() as usize) {
         serde_json::to_writer(&mut lines, &stamper.stamp(event)).expect("writing to memory");
