@@ -12,6 +12,10 @@ const USUAL: u64 = 1_000_000;
 const RATE: u64 = 64_000;
 /// What memory may be on top of `capacity_bytes`, and `capacity_bytes`, in MiB.
 const MEMORY: f64 = 64.0 + 16.0;
+/// `spool_max_bytes` that is as much room as memory mode has.
+const CAPACITY: u64 = 64 << 20;
+/// Rows with that.
+const LIKE_MEMORY: &str = "process, 64 MiB of room";
 
 /// `audit-bench throughput`.
 pub fn run() -> io::Result<()> {
@@ -21,7 +25,9 @@ pub fn run() -> io::Result<()> {
          5,000 events of general_manager in turn. CPU is that of the whole process, callers included; memory the most that it \
          had resident, program and mapped files included. Sinks are loaded as `.so` files; `fsync` is off. Every row ran once \
          a round in a process of its own; every line is counted, every 997th compared. Medians; *noise* is half of the span of \
-         the rounds' events a second.",
+         the rounds' events a second. In memory mode there is room for 64 MiB of events, and callers wait when it is full; the \
+         spool has 1 GiB: callers wait later, and what they are ahead is written to pages that were never used before. In rows \
+         that say *64 MiB of room* `spool_max_bytes` is that.",
     );
     let sections = [("Sinks", sinks()), ("Batch sizes", batches()), ("Durability", durability())];
     let all: Vec<Entrant> = sections.iter().flat_map(|(_, entrants)| entrants.clone()).collect();
@@ -79,12 +85,18 @@ fn batches() -> Vec<Entrant> {
 }
 
 fn durability() -> Vec<Entrant> {
-    let case = |mode: &'static str, events| {
+    let case = |name: &str, mode: &'static str, events, room: u64| {
         [1, 2, 4].map(|producers| {
-            Entrant::own(&format!("{mode}, {producers}"), logger(events, producers).with("mode", mode))
+            let case = logger(events, producers).with("mode", mode).with("room", room);
+            Entrant::own(&format!("{name}, {producers}"), case)
         })
     };
-    [case("process", USUAL), case("disk", USUAL / 50)].concat()
+    [
+        case(LIKE_MEMORY, "process", USUAL, CAPACITY),
+        case("process", "process", USUAL, 1 << 30),
+        case("disk", "disk", USUAL / 50, 1 << 30),
+    ]
+    .concat()
 }
 
 fn rate(outcome: &Outcome) -> Option<f64> {
@@ -241,14 +253,16 @@ fn goals(report: &mut Report, contest: &Contest, growing: &Contest, quiet: &Cont
         ratio("file linked in, 1", "file, 1"),
         decimal,
     ));
-    for producers in [1, 4] {
-        report.goal(Goal::at_least(
-            &format!("`process` against memory, {}", spell_producers(producers)),
-            "≥ 0.85",
-            0.85,
-            ratio(&format!("process, {producers}"), &format!("file, {producers}")),
-            decimal,
-        ));
+    for (room, name) in [("as much room", LIKE_MEMORY), ("1 GiB of room", "process")] {
+        for producers in [1, 4] {
+            report.goal(Goal::at_least(
+                &format!("`process` with {room} against memory, {}", spell_producers(producers)),
+                "≥ 0.85",
+                0.85,
+                ratio(&format!("{name}, {producers}"), &format!("file, {producers}")),
+                decimal,
+            ));
+        }
     }
     let memory =
         [of("file, 1"), of("file, 4"), of("print to /dev/null, 4")].map(|standing| standing.median(peak));

@@ -89,6 +89,11 @@ impl Folder {
         &self.path
     }
 
+    /// Whether it is there.
+    pub fn is_there(&self) -> bool {
+        self.disk.list(&self.path).is_ok()
+    }
+
     /// The disk it is on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

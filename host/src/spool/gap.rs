@@ -62,10 +62,12 @@ impl Gap {
         if !self.may_repair {
             return Err(io::Error::other("there is no copy of the damaged segment"));
         }
-        segment.with_file(Access::ReadWrite, |file| {
-            self.repairs.iter().try_for_each(|(at, bytes)| file.write_at(bytes, *at))?;
-            file.sync()
-        })?;
+        if !self.repairs.is_empty() {
+            segment.with_file(Access::ReadWrite, |file| {
+                self.repairs.iter().try_for_each(|(at, bytes)| file.write_at(bytes, *at))?;
+                file.sync()
+            })?;
+        }
         segment.release();
         Ok(())
     }

@@ -68,12 +68,16 @@ pub fn run(jobs: &Jobs, stock: &Stock, leasing: &Leasing) {
     // What could not be deleted is tried again with the next one.
     let mut undeleted = Vec::new();
     while let Some((finished, prepare)) = jobs.next() {
+        // Again and again: each of the others may take a while, in which threads go on to new segments.
+        leasing.detach_surplus();
         if prepare {
             stock.prepare();
-            leasing.detach_old_segments();
         }
         undeleted.extend(finished);
-        undeleted.retain(|segment| !give_back(segment, stock, leasing, Reuse::Yes));
+        undeleted.retain(|segment| {
+            leasing.detach_surplus();
+            !give_back(segment, stock, leasing, Reuse::Yes)
+        });
     }
     for segment in undeleted {
         jobs.note_finished(segment);

@@ -11,12 +11,14 @@ use super::housekeeper::Jobs;
 use super::mapped::{Carver, TrackWriter};
 use super::segment::Segment;
 use super::sink_map::SinkMap;
-use super::stock::{Limit, Prepared, Stock};
+use super::stock::{Limit, MOST_SPARES, Prepared, Stock};
 use super::whole::SpoolOptions;
 use super::writer::ChunkWriter;
 
-/// Segments that stay mapped; older ones are read from their files.
-const MOST_MAPPED: usize = 4;
+/// The newest segments stay mapped: threads write into them.
+const NEWEST: usize = 2;
+/// So many segments may be mapped, even where [`SpoolOptions::mapped_bytes`] is less.
+const LEAST_MAPPED: usize = 4;
 
 /// The segments of this process, and where the next region is cut from.
 pub struct Leasing {
@@ -25,6 +27,7 @@ pub struct Leasing {
     jobs: Arc<Jobs>,
     map: Arc<SinkMap>,
     chunk_bytes: usize,
+    most_mapped: usize,
     shadow: bool,
     current: Mutex<Current>,
 }
@@ -54,6 +57,8 @@ impl Leasing {
             jobs,
             map: Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks)),
             chunk_bytes: options.chunk_bytes,
+            most_mapped: LEAST_MAPPED
+                .max((options.mapped_bytes / options.segment_bytes()).saturating_sub(MOST_SPARES)),
             shadow: options.shadow,
             current: Mutex::new(Current { segment: None, live: Vec::new(), next_chunk: 1, is_closed: false }),
         }
@@ -142,13 +147,13 @@ impl Leasing {
         Ok(Cut { segment: segment.clone(), track, position, region_len: region_len as u32 })
     }
 
-    /// Unmaps and closes all but the newest segments.
-    pub fn detach_old_segments(&self) {
-        let live = self.live();
-        for segment in &live[..live.len().saturating_sub(MOST_MAPPED)] {
-            if segment.is_detachable() {
-                segment.detach();
-            }
+    /// Unmaps and closes segments beyond those that may be mapped: the ones that are read last.
+    pub fn detach_surplus(&self) {
+        let mapped: Vec<_> = self.live().into_iter().filter(|segment| segment.is_mapped()).collect();
+        let surplus = mapped.len().saturating_sub(self.most_mapped);
+        let old = &mapped[..mapped.len().saturating_sub(NEWEST)];
+        for segment in old.iter().rev().filter(|segment| segment.is_detachable()).take(surplus) {
+            segment.detach();
         }
     }
 

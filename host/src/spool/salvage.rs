@@ -1,6 +1,6 @@
 //! Damage that is found when frames are read again, long after their folder was opened: the others are read all the same.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ pub(super) struct Found {
 
 impl Chunk {
     /// As [`Chunk::read`], of frames that have these numbers; but in place of frames that do not validate, `use_frames`
-    /// gets holes. The segment is copied aside then, and whoever loses events by that is to [`Chunk::take_gaps`].
+    /// gets holes. The segment is copied aside then, and whoever loses events by that is to [`Chunk::take_gaps`]. A file that
+    /// somebody deleted is damaged as a whole.
     ///
     /// # Errors
     /// What the system says if the file cannot be read.
@@ -34,7 +35,7 @@ impl Chunk {
         // Once more before it is believed: the read may be at fault, and not what is read.
         for _ in 0..2 {
             match self.read(frames.start, frames.end, &mut use_frames) {
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::NotFound) => {}
                 read => return read,
             }
         }
@@ -43,7 +44,13 @@ impl Chunk {
 
     fn salvage(&self, frames: Range<u32>, numbers: Range<u16>) -> io::Result<Vec<u8>> {
         let (segment, base) = self.frames_place();
-        let bytes = read_file(&**segment.folder.disk(), &segment.path())?;
+        let bytes = match read_file(&**segment.folder.disk(), &segment.path()) {
+            // Where its folder is not there either, the disk may come back.
+            Err(error) if error.kind() == ErrorKind::NotFound && segment.folder.is_there() => None,
+            bytes => Some(bytes?),
+        };
+        let is_gone = bytes.is_none();
+        let bytes = bytes.unwrap_or_default();
         let begin = base as usize + frames.start as usize;
         let there = bytes.get(begin..).unwrap_or_default();
         let mut sound = there[..there.len().min(frames.len())].to_vec();
@@ -56,6 +63,12 @@ impl Chunk {
             damage = vec![reader.all_damaged(base as usize, frames, numbers)];
             put_holes(&mut sound, begin, &damage);
         }
+        if is_gone {
+            for damage in &mut damage {
+                damage.reason = "the file was deleted".to_owned();
+                damage.repairs.clear();
+            }
+        }
         let mut found: Vec<Found> = damage
             .into_iter()
             .filter_map(|damage| {
@@ -66,7 +79,7 @@ impl Chunk {
         if !found.is_empty() {
             // Its bytes are not trusted with anything new.
             segment.retire();
-            let may_repair = segment.folder.keep_copy(&segment.name, &bytes);
+            let may_repair = is_gone || segment.folder.keep_copy(&segment.name, &bytes);
             let mut place = self.lock();
             for found in found {
                 if !place.knows(&found.frames) {

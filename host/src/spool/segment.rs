@@ -108,12 +108,15 @@ impl Segment {
         open.file.zip(open.mapping)
     }
 
-    /// Whether it can be detached: it is mapped, and nothing in it waits for a sync.
+    /// Whether it is mapped.
+    pub fn is_mapped(&self) -> bool {
+        self.lock().mapping.is_some()
+    }
+
+    /// Whether it can be detached: nothing in it waits for a sync.
     pub fn is_detachable(&self) -> bool {
         let open = self.lock();
-        open.mapping.is_some()
-            && !self.dirty.load(Ordering::SeqCst)
-            && open.chunks.iter().all(|chunk| !chunk.has_shadow())
+        !self.dirty.load(Ordering::SeqCst) && open.chunks.iter().all(|chunk| !chunk.has_shadow())
     }
 
     /// Says that something was written which is not synced.

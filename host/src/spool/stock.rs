@@ -15,8 +15,8 @@ use super::whole::SpoolOptions;
 
 /// How long after a failure nobody asks the disk again.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
-/// Finished segments that are kept for use.
-const MOST_SPARES: usize = 2;
+/// Finished segments that are kept for use, mapped.
+pub const MOST_SPARES: usize = 2;
 
 /// How much space may be taken.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -30,6 +30,8 @@ pub struct SpoolOptions {
     pub max_event_bytes: usize,
     /// Bytes of a region, where it is not made for a larger frame.
     pub chunk_bytes: usize,
+    /// About how many bytes of segments stay mapped, spares included; the others are read from their files.
+    pub mapped_bytes: usize,
     /// Whether frames are kept in memory until they are on the disk: what [`Spool::wait_durable`] needs.
     pub shadow: bool,
     /// The sinks, at most 31.

@@ -60,8 +60,9 @@ pub fn configure(case: &Case) -> std::path::PathBuf {
     let buffer = match mode.as_str() {
         "memory" => String::new(),
         _ => format!(
-            "[buffer]\nspool_dir = {:?}\ndurability = \"{mode}\"\n",
-            fresh(&Places::new().disk().join("spool"))
+            "[buffer]\nspool_dir = {:?}\ndurability = \"{mode}\"\nspool_max_bytes = {}\n",
+            fresh(&Places::new().disk().join("spool")),
+            case.get("room", 1_u64 << 30)
         ),
     };
     let plugins = format!("[plugins]\ndirs = [{:?}]\n{}\n", Places::new().built(), case.text("plugins"));

@@ -95,9 +95,9 @@ fn files(folder: &TempDir, end: &str) -> Vec<PathBuf> {
     files
 }
 
-/// The first segment, as soon as nobody has it mapped, and the numbers of the events in it.
+/// The third segment, as soon as nobody has it mapped, and the numbers of the events in it. The oldest ones stay mapped.
 fn unmapped_segment(folder: &TempDir) -> (PathBuf, Range<u64>) {
-    let path = files(folder, ".segment").remove(0);
+    let path = files(folder, ".segment").remove(2);
     let mapped = path.to_str().expect("UTF-8");
     eventually(|| !std::fs::read_to_string("/proc/self/maps").expect("the maps").contains(mapped));
     let held = numbers_in(&path);
@@ -146,15 +146,21 @@ fn counts_of(gaps: &Mutex<Vec<Value>>) -> Vec<u64> {
     gaps.lock().unwrap().iter().map(|gap| gap["count"].as_u64().expect("a count")).collect()
 }
 
-/// Damages a segment, of which `damage` is told what it holds, while a sink waits; what `damage` returns must be lost then,
-/// and told in so many gaps.
-#[track_caller]
-fn loses(gaps_told: u64, damage: impl FnOnce(&Path, Range<u64>) -> Range<u64>) {
+/// A pipeline of which the one sink waits at a gate, with much behind it, and what it is told of gaps.
+fn waiting() -> (Arc<TempDir>, Stage, Gate, Arc<Mutex<Vec<Value>>>) {
     let folder = Arc::new(tempfile::tempdir().expect("a folder"));
     let gate = Gate::default();
     let (sink, gaps) = gated("sink", &gate);
     let stage = setting(&folder).open(vec![sink]);
     record_while_waiting(&stage, &[0]);
+    (folder, stage, gate, gaps)
+}
+
+/// Damages a segment, of which `damage` is told what it holds, while a sink waits; what `damage` returns must be lost then,
+/// and told in so many gaps.
+#[track_caller]
+fn loses(gaps_told: u64, damage: impl FnOnce(&Path, Range<u64>) -> Range<u64>) {
+    let (folder, stage, gate, gaps) = waiting();
     let (path, held) = unmapped_segment(&folder);
     let lost = damage(&path, held);
     gate.open();
@@ -169,7 +175,7 @@ fn loses(gaps_told: u64, damage: impl FnOnce(&Path, Range<u64>) -> Range<u64>) {
     assert_eq!(counts_of(&gaps).len() as u64, gaps_told);
     assert_eq!(counts_of(&gaps).iter().sum::<u64>(), count);
     let reason = gaps.lock().unwrap()[0]["reason"].to_string();
-    assert!(reason.contains("0000000001.segment"), "{reason}");
+    assert!(reason.contains("0000000003.segment"), "{reason}");
     assert_eq!(files(&folder, ".damaged-1").len(), 1);
     assert_eq!(files(&folder, ".segment").len(), 0);
 }
@@ -193,9 +199,9 @@ fn a_damaged_length_costs_one_event() {
 #[test]
 fn events_that_are_damaged_beside_each_other_are_one_gap() {
     loses(1, |path, held| {
-        (40..45).for_each(|number| flip(path, number, 60));
-        assert!(held.contains(&45));
-        40..45
+        let damaged = held.start + 40..held.start + 45;
+        damaged.clone().for_each(|number| flip(path, number, 60));
+        damaged
     });
 }
 
@@ -206,7 +212,7 @@ fn of_a_segment_that_is_all_noise_everything_is_lost_and_told_and_the_sink_goes_
         let noise: Vec<u8> = (0..len).map(|at| (at * 131 + at / 7) as u8).collect();
         let file = std::fs::File::options().write(true).open(path).expect("the segment");
         file.write_all_at(&noise, 0).expect("written");
-        10..held.end
+        held
     });
 }
 
@@ -215,8 +221,39 @@ fn of_a_segment_that_is_cut_to_nothing_everything_is_lost_and_told_and_the_sink_
     loses(CHUNKS, |path, held| {
         let file = std::fs::File::options().write(true).open(path).expect("the segment");
         file.set_len(0).expect("cut");
-        10..held.end
+        held
     });
+}
+
+#[test]
+fn of_a_segment_that_somebody_deletes_everything_is_lost_and_told_and_the_sink_goes_on() {
+    let (folder, stage, gate, gaps) = waiting();
+    let (path, held) = unmapped_segment(&folder);
+    std::fs::remove_file(&path).expect("deleted");
+    gate.open();
+    let totals = close(&stage).totals;
+    let count = held.end - held.start;
+    assert_eq!((totals.accepted, totals.lost, totals.spooled), (EVENTS + CHUNKS, count, 0), "{totals:?}");
+    assert!(adds_up(&totals), "{totals:?}");
+    assert_eq!(stage.numbers(0), Vec::from_iter((10..held.start).chain(held.end..EVENTS)));
+    assert_eq!(counts_of(&gaps).iter().sum::<u64>(), count);
+    let reason = gaps.lock().unwrap()[0]["reason"].to_string();
+    assert!(reason.contains("0000000003.segment: the file was deleted"), "{reason}");
+    assert_eq!(files(&folder, ".segment").len() + files(&folder, ".damaged-1").len(), 0);
+}
+
+#[test]
+fn while_the_folder_is_gone_nothing_is_taken_for_lost() {
+    let (folder, stage, gate, gaps) = waiting();
+    let (path, _) = unmapped_segment(&folder);
+    let (there, away) = (path.parent().expect("a folder"), folder.path().join("away"));
+    std::fs::rename(there, &away).expect("moved");
+    gate.open();
+    eventually(|| stage.pipeline.sink_counts()[0].1.retried > 0);
+    std::fs::rename(&away, there).expect("moved back");
+    let totals = close(&stage).totals;
+    assert_eq!((totals.accepted, totals.delivered, totals.lost), (EVENTS, EVENTS, 0), "{totals:?}");
+    assert_eq!(counts_of(&gaps), [0_u64; 0]);
 }
 
 #[test]
@@ -227,10 +264,12 @@ fn what_several_sinks_wait_for_is_lost_to_each_of_them_and_told_once() {
     let (second, told_second) = gated("second", &gates[1]);
     let stage = setting(&folder).open(vec![first, second]);
     record_while_waiting(&stage, &[0, 1]);
-    let (path, _) = unmapped_segment(&folder);
-    flip(&path, 50, 100);
+    let (path, held) = unmapped_segment(&folder);
+    let damaged = held.start + 50;
+    flip(&path, damaged, 100);
     gates[0].open();
-    stage.see_until(0, |seen| matches!(seen, Seen::Write { numbers, .. } if numbers.contains(&51)));
+    stage
+        .see_until(0, |seen| matches!(seen, Seen::Write { numbers, .. } if numbers.contains(&(damaged + 1))));
     // The other one does not have to find it, too.
     assert_eq!(stage.pipeline.sink_counts().iter().map(|(_, sink)| sink.lost).collect::<Vec<_>>(), [1, 1]);
     gates[1].open();
@@ -239,7 +278,7 @@ fn what_several_sinks_wait_for_is_lost_to_each_of_them_and_told_once() {
         assert_eq!((counts.accepted, counts.delivered, counts.lost), (EVENTS + 1, EVENTS, 1));
     }
     assert_eq!((counts_of(&told_first), counts_of(&told_second)), (vec![1], vec![1]));
-    assert_eq!(stage.numbers(1), Vec::from_iter((10..50).chain(51..EVENTS)));
+    assert_eq!(stage.numbers(1), Vec::from_iter((10..damaged).chain(damaged + 1..EVENTS)));
 }
 
 #[test]
@@ -251,8 +290,9 @@ fn what_one_sink_had_before_it_was_damaged_is_lost_to_the_other_one_alone() {
     let stage = setting(&folder).open(vec![behind, ahead]);
     record_while_waiting(&stage, &[0, 1]);
     while !stage.see_batch(1).contains(&(EVENTS - 1)) {}
-    let (path, _) = unmapped_segment(&folder);
-    flip(&path, 50, 100);
+    let (path, held) = unmapped_segment(&folder);
+    let damaged = held.start + 50;
+    flip(&path, damaged, 100);
     gate.open();
     // One that is closed already gets it from the next process.
     eventually(|| stage.pipeline.counts().accepted == EVENTS + 1);
@@ -270,8 +310,9 @@ fn a_flush_says_that_events_were_lost_and_the_next_one_that_all_is_well() {
     let gate = Gate::default();
     let stage = setting(&folder).open(vec![gated("sink", &gate).0]);
     record_while_waiting(&stage, &[0]);
-    let (path, _) = unmapped_segment(&folder);
-    flip(&path, 50, 100);
+    let (path, held) = unmapped_segment(&folder);
+    let damaged = held.start + 50;
+    flip(&path, damaged, 100);
     gate.open();
     let flush = || stage.pipeline.flush(LONG).expect("not in a callback");
     assert_eq!(flush(), FlushOutcome::Failed { given_up: 1, sinks: Vec::new() });
@@ -334,13 +375,10 @@ fn backlog_loses_one(durability: Durability) {
 
 #[test]
 fn what_is_found_damaged_while_the_logger_closes_is_told_by_it() {
-    let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-    let gate = Gate::default();
-    let (sink, gaps) = gated("sink", &gate);
-    let stage = setting(&folder).open(vec![sink]);
-    record_while_waiting(&stage, &[0]);
-    let (path, _) = unmapped_segment(&folder);
-    flip(&path, 50, 100);
+    let (folder, stage, gate, gaps) = waiting();
+    let (path, held) = unmapped_segment(&folder);
+    let damaged = held.start + 50;
+    flip(&path, damaged, 100);
     let totals = std::thread::scope(|scope| {
         let closing = scope.spawn(|| close(&stage).totals);
         let is_closed = || matches!(stage.pipeline.record(&event(EVENTS)), Err(RecordError::Closed));
@@ -434,8 +472,9 @@ fn no_dead_letter_is_made_up_for_an_event_that_is_damaged() {
     })]);
     record(&stage, 0..EVENTS);
     while !stage.see_batch(0).contains(&(EVENTS - 1)) {}
-    let (path, _) = unmapped_segment(&folder);
-    flip(&path, 50, 100);
+    let (path, held) = unmapped_segment(&folder);
+    let damaged = held.start + 50;
+    flip(&path, damaged, 100);
     std::fs::remove_dir(&letters).expect("removed");
     let totals = close(&stage).totals;
     assert_eq!(
@@ -443,7 +482,7 @@ fn no_dead_letter_is_made_up_for_an_event_that_is_damaged() {
         (EVENTS + 1, EVENTS - 1, 1),
         "{totals:?}"
     );
-    assert_eq!(stage.dead_numbers("sink"), Vec::from_iter((0..50).chain(51..EVENTS)));
+    assert_eq!(stage.dead_numbers("sink"), Vec::from_iter((0..damaged).chain(damaged + 1..EVENTS)));
 }
 
 #[test]

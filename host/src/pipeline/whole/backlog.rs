@@ -34,6 +34,12 @@ pub struct OpenedSpool {
     pub backlog: Backlog,
 }
 
+/// What of `capacity_bytes` is for segments of the spool that are mapped. The rest is for lines: a sink reads in order, so it
+/// needs few of them at a time.
+pub fn mapped_bytes(buffer: &BufferSettings) -> usize {
+    if buffer.spool.is_some() { buffer.capacity_bytes / 4 * 3 } else { 0 }
+}
+
 /// Opens the spool, and reads what an earlier process left in it.
 pub fn open_spool(
     disk: Arc<dyn Disk>,
@@ -48,6 +54,7 @@ pub fn open_spool(
         max_bytes: settings.max_bytes,
         max_event_bytes: buffer.max_event_bytes,
         chunk_bytes: CHUNK_BYTES,
+        mapped_bytes: mapped_bytes(buffer),
         shadow: SpoolRoom::wants_copies(settings),
         sinks,
         heirs_of_all: settings.heirs == Heirs::AllSinks,

@@ -1,5 +1,7 @@
 //! Nothing goes wrong, but that processes end.
 
+use std::path::PathBuf;
+
 use super::stage::*;
 use crate::spool::memory_disk::Operation;
 
@@ -83,22 +85,25 @@ fn a_larger_frame_gets_a_larger_region_and_too_large_a_one_an_error() {
 }
 
 #[test]
-fn all_but_the_newest_segments_are_closed_and_read_and_marked_in_their_files() {
+fn segments_between_the_oldest_and_the_newest_are_closed_and_read_and_marked_in_their_files() {
     let stage = Stage::new(&["a"]);
     let opened = stage.open();
     let chunks = fill(&opened.spool, 1, 26 * 4 * 8);
-    let is_read_from_file =
-        || {
-            let found = chunks[0].read(0, 26 * 152, sequences).unwrap();
-            assert_eq!(found, (1..=26).collect::<Vec<_>>());
-            stage.disk.log().iter().any(|(operation, path)| {
-                *operation == Operation::Open && path.ends_with("0000000001.segment")
-            })
-        };
-    wait_until(is_read_from_file);
-    for chunk in &chunks[1..] {
-        chunk.set_done(0, 26 * 152);
+    let is_read_from_file = |segment: usize| {
+        let (first, name) = (26 * 4 * (segment as u64 - 1), format!("{segment:010}.segment"));
+        let found = chunks[4 * (segment - 1)].read(0, 26 * 152, sequences).unwrap();
+        assert_eq!(found, (first + 1..=first + 26).collect::<Vec<_>>());
+        let opened =
+            |(operation, path): &(Operation, PathBuf)| *operation == Operation::Open && path.ends_with(&name);
+        stage.disk.log().iter().any(opened)
+    };
+    wait_until(|| (3..=6).all(is_read_from_file));
+    for segment in 1..=8 {
+        assert_eq!(is_read_from_file(segment), (3..=6).contains(&segment), "{segment}");
     }
-    chunks[0].set_done(0, 25 * 152);
-    assert_eq!(owed(&stage.killed().open().backlog, 0), [26]);
+    let third = 4 * 2;
+    for (index, chunk) in chunks.iter().enumerate() {
+        chunk.set_done(0, if index == third { 25 * 152 } else { 26 * 152 });
+    }
+    assert_eq!(owed(&stage.killed().open().backlog, 0), [26 * third as u64 + 26]);
 }

@@ -68,6 +68,7 @@ fn options_in(folder: &Path) -> SpoolOptions {
         max_bytes: 1 << 30,
         max_event_bytes: 1 << 20,
         chunk_bytes: 64 << 10,
+        mapped_bytes: 0,
         ..Stage::new(&["a"]).options
     }
 }

@@ -87,6 +87,7 @@ impl Stage {
             max_bytes: 16 * SEGMENT as u64,
             max_event_bytes: MAX_EVENT,
             chunk_bytes: PAGE,
+            mapped_bytes: 0,
             shadow: false,
             sinks: own(sinks),
             heirs_of_all: false,
