@@ -78,4 +78,5 @@ fn threads_of_which_only_some_wait_for_the_disk_have_a_chunk_each() {
     let stage = spooling(&disk, |spool| spool.disk_for = all).open(vec![refusing()]);
     record_from_five_threads(&stage);
     assert_eq!(chunks(&disk), 5);
+    stage.pipeline.close(Duration::ZERO).unwrap();
 }
