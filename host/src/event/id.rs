@@ -1,15 +1,15 @@
 //! Ids of events: UUIDv7 without a system call each.
 //!
-//! A generator belongs to one thread: it is seeded once from the operating system and then costs a few nanoseconds an
-//! id (`Uuid::now_v7` costs hundreds: a mutex and fresh randomness). Within one millisecond the ids of a generator
-//! increase. A forked child must make generators of its own, or it repeats its parent's ids.
+//! A generator is used by one thread at a time: it is seeded once from the operating system and then costs a few
+//! nanoseconds an id (`Uuid::now_v7` costs hundreds: a mutex and fresh randomness). Within one millisecond the ids of a
+//! generator increase. A forked child must make generators of its own, or it repeats its parent's ids.
 
 use audit_plugin_api::{Timestamp, Uuid};
 
 /// Low 74 bits: all of a UUIDv7 but its time, version and variant.
 const RANDOM_BITS: u32 = 74;
 
-/// Makes UUIDv7s for one thread.
+/// Makes UUIDv7s.
 #[derive(Clone, Debug)]
 pub struct IdGenerator {
     /// Of xoroshiro128++; never all zero.

@@ -1,6 +1,6 @@
-//! The place in the store that one thread records into.
+//! The place in the store that one thread records into, or, where each event waits for the disk, all threads.
 //!
-//! The thread has it to itself: the lock is free whenever it records, but for the moment in which the worker carries
+//! A thread that has it to itself finds the lock free whenever it records, but for the moment in which the worker carries
 //! away what is in it: the whole chunk, or, where the chunk is in the spool, what was written since the last time.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ const SEQUENCE_BLOCK: u64 = 4096;
 #[derive(Debug)]
 pub struct Closed;
 
-/// The place in the store that one thread records into.
+/// The place in the store that a thread records into.
 pub struct Slot {
     inner: Mutex<Inner>,
     ended: AtomicBool,
@@ -212,7 +212,7 @@ pub enum Unfit {
     TooLarge(usize),
 }
 
-/// Where one thread writes its frames.
+/// Where frames are written.
 pub struct Chunk {
     place: Place,
     /// What its events take, as lines with their entries; as the next three, of those that nobody carried away.
@@ -245,7 +245,7 @@ impl Chunk {
     }
 
     /// What was written into it and not carried away before. A chunk in memory goes as a whole; one in the spool stays,
-    /// and its thread goes on in it.
+    /// and its threads go on in it.
     fn carry_away(chunk: &mut Option<Chunk>) -> Option<Portion> {
         let current = chunk.as_mut().filter(|chunk| chunk.events > 0)?;
         let Place::Spool { writer, taken } = &mut current.place else {
@@ -275,7 +275,7 @@ impl Chunk {
     }
 }
 
-/// Frames of one thread that were carried away.
+/// Frames of one slot that were carried away.
 pub struct Portion {
     /// Where they are.
     pub frames: Frames,

@@ -71,6 +71,11 @@ impl SpoolRoom {
         self.spool.lease_beyond(frame_len)
     }
 
+    /// Whether everything has to be on the disk before `record` returns.
+    pub fn is_always_durable_first(&self) -> bool {
+        self.durability == Durability::Disk
+    }
+
     /// Whether anything has to be on the disk before `record` returns.
     pub fn is_ever_durable_first(&self) -> bool {
         self.durability == Durability::Disk || !self.disk_for.is_empty()

@@ -1,4 +1,4 @@
-//! A region of a segment with the frames of one thread, and how far each sink is in it.
+//! A region of a segment with the frames of one slot, and how far each sink is in it.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use super::salvage::Found as FoundDamage;
 use super::segment::Segment;
 use super::sink_map::SinkMap;
 
-/// A region of a segment with the frames of one thread, and how far each sink is in it.
+/// A region of a segment with the frames of one slot, and how far each sink is in it.
 ///
 /// It can be read while it is written. Sinks are told by their index today. Once it is *done* (its writer is gone, and
 /// every sink that its events are owed to has settled all) its space is given back.
@@ -249,6 +249,10 @@ impl Chunk {
         place.state = State::Sealed(len);
         place.mirror = None;
         self.finish_if_done(&mut place);
+        if place.shadow.is_some() {
+            // The next sync is to drop it, also where nothing was written since the last one.
+            place.segment.mark_dirty();
+        }
     }
 
     /// Whether nothing more is written.

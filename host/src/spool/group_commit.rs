@@ -1,9 +1,11 @@
 //! The thread that brings to the disk what many threads wrote, with one sync for all of them.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::bell::Bell;
 use super::chunk::{Chunk, Progress};
 use super::error::{LeaseError, NotDurable};
 use super::format::{FrameHeader, Mark, Position, seal_frame};
@@ -25,18 +27,20 @@ const LONGEST_GATHERING: Duration = Duration::from_millis(2);
 pub struct GroupCommit {
     state: Mutex<State>,
     wanted: Condvar,
-    ended: Condvar,
+    /// The last sync that succeeded: everything that was written before it began is on the disk.
+    succeeded: AtomicU64,
+    /// Where those wait who need a sync of an even number, and of an odd one: only who got his is woken.
+    ended: [Bell; 2],
+    /// Set under the lock, so that the thread does not miss it.
+    is_stopped: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     /// The last sync that began.
     begun: u64,
-    /// The last sync that succeeded: everything that was written before it began is on the disk.
-    succeeded: u64,
     is_wanted: bool,
     failure: Option<String>,
-    is_stopped: bool,
     /// Chunks leased since the last sync began.
     leased: u32,
     /// How many have come since the last sync began, and how many had come when it did.
@@ -57,23 +61,29 @@ impl GroupCommit {
         let mut state = self.lock();
         let needed = state.begun + 1;
         state.come += 1;
-        if !state.is_wanted || state.come == state.came {
-            state.is_wanted = true;
+        let is_news = !state.is_wanted || state.come == state.came;
+        state.is_wanted = true;
+        drop(state);
+        if is_news {
             self.wanted.notify_one();
         }
-        while state.succeeded < needed {
-            if state.is_stopped {
+        let ended = self.ended_of(needed);
+        loop {
+            let heard = ended.rung();
+            if self.succeeded.load(Ordering::Acquire) >= needed {
+                return Ok(());
+            }
+            if self.is_stopped() {
                 return Err(NotDurable { reason: "the spool is closed".to_owned() });
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let reason =
-                    state.failure.clone().unwrap_or_else(|| "the disk has not answered in time".to_owned());
+                let failure = self.lock().failure.clone();
+                let reason = failure.unwrap_or_else(|| "the disk has not answered in time".to_owned());
                 return Err(NotDurable { reason });
             }
-            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            ended.wait(heard, left);
         }
-        Ok(())
     }
 
     /// Another chunk was leased: from time to time a sync begins, so that what it kept in memory can go.
@@ -88,20 +98,22 @@ impl GroupCommit {
 
     /// The thread is to end.
     pub fn stop(&self) {
-        self.lock().is_stopped = true;
+        let state = self.lock();
+        self.is_stopped.store(true, Ordering::Release);
+        drop(state);
         self.wanted.notify_one();
-        self.ended.notify_all();
+        self.ended.iter().for_each(Bell::ring);
     }
 
     /// Syncs whenever somebody wants it, until it is told to stop.
     pub fn run(&self, leasing: &Leasing) {
         let mut state = self.lock();
         loop {
-            while !state.is_wanted && !state.is_stopped {
+            while !state.is_wanted && !self.is_stopped() {
                 state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state = self.gather(state);
-            if state.is_stopped {
+            if self.is_stopped() {
                 return;
             }
             state.is_wanted = false;
@@ -116,9 +128,15 @@ impl GroupCommit {
             state.took = since.elapsed();
             match result {
                 Ok(()) => {
-                    state.succeeded = begun;
-                    state.failure = None;
-                    self.ended.notify_all();
+                    self.succeeded.store(begun, Ordering::Release);
+                    let has_failed = state.failure.take().is_some();
+                    drop(state);
+                    self.ended_of(begun).ring();
+                    if has_failed {
+                        // It does also for those who needed one that failed.
+                        self.ended_of(begun - 1).ring();
+                    }
+                    state = self.lock();
                 }
                 Err(reason) => {
                     tracing::error!("what was recorded could not be brought to the disk: {reason}");
@@ -126,7 +144,7 @@ impl GroupCommit {
                     state.is_wanted = true;
                     // Only `stop` ends this earlier: others have their turn anyway.
                     let again = Instant::now() + TRY_AGAIN;
-                    while !state.is_stopped && Instant::now() < again {
+                    while !self.is_stopped() && Instant::now() < again {
                         let left = again.saturating_duration_since(Instant::now());
                         state =
                             self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -140,7 +158,7 @@ impl GroupCommit {
     /// all of them; but no longer than is worth it.
     fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let until = Instant::now() + (state.took / 2).min(LONGEST_GATHERING);
-        while state.come < state.came && !state.is_stopped {
+        while state.come < state.came && !self.is_stopped() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -148,6 +166,14 @@ impl GroupCommit {
             state = self.wanted.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Acquire)
+    }
+
+    fn ended_of(&self, sync: u64) -> &Bell {
+        &self.ended[(sync % 2) as usize]
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -182,15 +208,11 @@ pub fn sync_all(leasing: &Leasing) -> Result<(), String> {
 }
 
 fn sync(segment: &Segment) -> io::Result<()> {
-    if segment.is_retired() {
-        return Ok(());
-    }
-    // Before the question whether there is anything to sync: all that they hold was written before it.
+    let Some(file) = segment.take_dirty() else { return Ok(()) };
+    // Before the sync begins: all that they hold was written by then.
     let sealed: Vec<_> =
         segment.chunks().into_iter().filter(|chunk| chunk.has_shadow() && chunk.is_sealed()).collect();
-    if let Some(file) = segment.take_dirty() {
-        file.sync()?;
-    }
+    file.sync()?;
     sealed.iter().for_each(|chunk| chunk.drop_shadow());
     Ok(())
 }

@@ -12,7 +12,7 @@
 //! - A **segment** begins with a header, a multiple of 4096 bytes: `AUDSPOOL`, format version u32 (1), length of the header
 //!   u32, bytes of the segment u64, its number u64, state u64 (`LIVELIVE`, `freefree`), CRC-32C u32, length of the table u32,
 //!   the table: a JSON list of the names of the sinks. After it come chunks.
-//! - A **chunk** is a region of whole pages that holds the frames of one thread, in its order. Its header: `CHNK`, CRC-32C
+//! - A **chunk** is a region of whole pages that holds the frames of one slot, in its order. Its header: `CHNK`, CRC-32C
 //!   u32, number u64, bytes of the region u32, sinks u16, …; at 32 `committed`: bytes of frames u32, their count u16, check
 //!   u16; at 64 two marks for each sink, *offered* and *done*: offset u32, check u32. Each is one aligned word, so that no
 //!   crash tears it.
@@ -48,10 +48,11 @@
 //!
 //! Files: `scan`, `scan_chunk` and `checksums` read bytes, `read_folder` a folder, `recover` takes over, `salvage` reads
 //! again, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is written; `stock` and `housekeeper` the
-//! space, `group_commit` the disk, `mapped` the memory, `crc` the checksum of a frame, `disk` and `real_disk` the
+//! space, `group_commit` and `bell` the disk, `mapped` the memory, `crc` the checksum of a frame, `disk` and `real_disk` the
 //! file system.
 
 mod backlog;
+mod bell;
 mod checksums;
 mod chunk;
 mod crc;

@@ -118,7 +118,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Leases a region for one thread, with room for a frame of this length. Makes no system call in the common case;
+    /// Leases a region for one writer, with room for a frame of this length. Makes no system call in the common case;
     /// where the next segment is not ready, it is made here.
     ///
     /// # Errors

@@ -176,6 +176,9 @@ impl Store {
     }
 
     fn with_slot<R>(&self, use_slot: impl FnOnce(&Slot) -> R) -> R {
+        if let Some(slot) = &self.shared {
+            return use_slot(slot);
+        }
         let mut use_slot = Some(use_slot);
         let found = SLOTS.try_with(|slots| {
             let Ok(mut slots) = slots.try_borrow_mut() else { return None };

@@ -9,6 +9,9 @@
 //! moment in which it carries the chunk away. So the chunk of an idle or ended thread is readable at once. Chunks keep
 //! their order within a slot, and runs are made under one lock, so what one thread recorded stays in its order.
 //!
+//! Where each event waits for the disk (`durability = "disk"`), a lock costs nothing beside that, and all threads share one
+//! slot: what a sync brings to the disk is then a few pages behind each other, and not a few for each thread.
+//!
 //! In `admission`: from `record` into the slots. In `collecting`: from the slots to the sinks. In `damage`: what is found
 //! to be damaged on that way.
 
@@ -94,6 +97,8 @@ pub struct Store {
     next_sequence: AtomicU64,
     /// Where the pipeline's own events go. Never closed.
     own: Arc<Slot>,
+    /// The slot of all threads, where each of them waits for the disk.
+    shared: Option<Arc<Slot>>,
     /// Gaps in the spool that are not told yet.
     untold: Mutex<Vec<Gap>>,
     /// Whether somebody waits for the next event. Set before the slots are looked at, read under a slot's lock.
@@ -131,14 +136,18 @@ impl Store {
     pub fn new(parts: StoreParts, events: Box<dyn StoreEvents>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let own = Arc::new(Slot::new(false));
+        let is_shared = parts.spool.as_ref().is_some_and(SpoolRoom::is_always_durable_first);
+        let shared = is_shared.then(|| Arc::new(Slot::new(false)));
+        let slots = std::iter::once(&own).chain(&shared).cloned().collect();
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             parts,
-            registry: Mutex::new(Registry { slots: vec![own.clone()], ..Registry::default() }),
+            registry: Mutex::new(Registry { slots, ..Registry::default() }),
             pending: Mutex::default(),
             order: Mutex::new(0),
             next_sequence: AtomicU64::new(1),
             own,
+            shared,
             untold: Mutex::default(),
             asleep: AtomicBool::new(false),
             disk_refusal_said: Mutex::default(),

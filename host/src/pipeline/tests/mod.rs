@@ -21,6 +21,7 @@ mod order;
 mod poison;
 mod rereading;
 mod retries;
+mod sharing;
 mod spooling;
 mod stage;
 mod writing_through;

@@ -6,15 +6,25 @@ use crossbeam_channel::{Sender, unbounded};
 
 use audit_plugin_api::{AckStatus, SinkError, Written};
 
+use super::sharing::sharing;
 use super::stage::*;
+use crate::spool::memory_disk::MemoryDisk;
 
 /// Records from 4 threads at once; returns what the sink says it delivered.
 fn record_from_four_threads(each: u64, sink: impl FnOnce(Sender<u64>) -> Actor) -> Vec<u64> {
-    let (sender, delivered) = unbounded();
     let setting = Setting::with(|setting| {
         setting.buffer.capacity_bytes = 64 << 10;
         setting.buffer.max_event_bytes = 16 << 10;
     });
+    record_from_four_threads_in(setting, each, sink)
+}
+
+fn record_from_four_threads_in(
+    setting: Setting,
+    each: u64,
+    sink: impl FnOnce(Sender<u64>) -> Actor,
+) -> Vec<u64> {
+    let (sender, delivered) = unbounded();
     let stage = setting.open(vec![sink(sender)]);
     thread::scope(|scope| {
         for part in 0..4 {
@@ -49,6 +59,17 @@ fn what_a_thread_recorded_arrives_in_its_order() {
         })
     });
     assert_in_order(&delivered, 5000);
+}
+
+#[test]
+fn what_a_thread_recorded_arrives_in_its_order_also_where_all_threads_write_into_one_chunk() {
+    let delivered = record_from_four_threads_in(sharing(&MemoryDisk::default()), 2000, |sender| {
+        Actor::new("a").on_write(move |writing| {
+            deliver(writing.numbers, &sender);
+            Ok(Written::Delivered)
+        })
+    });
+    assert_in_order(&delivered, 2000);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::spool::{Backlog, BacklogPart, Disk, Spool, SpoolError, SpoolOptions};
 
 /// Bytes of frames that make about as many bytes of lines as a run has.
 const RUN_FRAME_BYTES: u32 = 160 << 10;
-/// Region of a thread in the spool.
+/// Region of a slot in the spool.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// How much was found in the spool at start.

@@ -126,6 +126,30 @@ fn while_no_sync_succeeds_who_waits_is_told_why_and_once_one_does_nothing_is_mis
 }
 
 #[test]
+fn whoever_has_come_while_syncs_failed_is_woken_by_the_first_that_succeeds() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(200).unwrap();
+    append(&mut writer, 1..3);
+    stage.disk.fail(Operation::Sync, Errno::IO);
+    std::thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        // Each of them needs another one.
+        for _ in 0..3 {
+            let (before, until) = (syncs(&stage.disk), far());
+            let spool = &opened.spool;
+            waiting.push(scope.spawn(move || spool.wait_durable(until).map(|()| Instant::now() < until)));
+            wait_until(|| syncs(&stage.disk) > before + 2);
+        }
+        stage.disk.heal();
+        for waiting in waiting {
+            // In time: who is not woken finds it out at the end.
+            assert!(waiting.join().unwrap().unwrap());
+        }
+    });
+}
+
+#[test]
 fn a_failed_sync_with_no_room_for_a_new_segment_is_a_failure_until_there_is_room() {
     let mut stage = Stage::durable();
     stage.options.max_bytes = 2 * SEGMENT as u64;
@@ -160,6 +184,20 @@ fn what_waits_for_the_disk_is_read_from_memory_and_memory_is_given_back_by_itsel
     for chunk in &chunks {
         assert_eq!(chunk.read(0, 152, sequences).unwrap().len(), 1);
     }
+}
+
+#[test]
+fn memory_of_a_chunk_that_ends_after_it_was_synced_is_given_back_with_the_next_sync() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(200).unwrap();
+    append(&mut writer, 1..3);
+    opened.spool.wait_durable(far()).unwrap();
+    let chunk = writer.chunk().clone();
+    drop(writer);
+    assert!(chunk.has_shadow());
+    opened.spool.wait_durable(far()).unwrap();
+    assert!(!chunk.has_shadow());
 }
 
 #[test]
