@@ -176,21 +176,20 @@ impl Store {
     }
 
     fn with_slot<R>(&self, use_slot: impl FnOnce(&Slot) -> R) -> R {
-        if let Some(slot) = &self.shared {
-            return use_slot(slot);
-        }
         let mut use_slot = Some(use_slot);
         let found = SLOTS.try_with(|slots| {
             let Ok(mut slots) = slots.try_borrow_mut() else { return None };
-            let slot = match slots.0.iter().position(|(id, _)| *id == self.id) {
-                Some(index) => &slots.0[index].1,
-                None => slots.add(self.id, self.new_slot()),
+            let slot = match (&self.shared, slots.0.iter().position(|(id, _)| *id == self.id)) {
+                (Some(shared), _) => shared,
+                (None, Some(index)) => &slots.0[index].1,
+                (None, None) => slots.add(self.id, self.new_slot()),
             };
             use_slot.take().map(|use_slot| use_slot(slot))
         });
         match (found, use_slot) {
             (Ok(Some(result)), _) => result,
-            // The thread is ending, its thread-locals are gone: a slot for this one event.
+            // The thread is ending, its thread-locals are gone, or something that is logged meanwhile is recorded too: a slot for
+            // this one event.
             (_, Some(use_slot)) => {
                 let slot = self.new_slot();
                 let result = use_slot(&slot);
