@@ -42,19 +42,17 @@ impl Places {
         self.file("docs/bench")
     }
 
-    /// Where events are written to: `$BENCH_FOLDER`, else in memory where there is such a file system, so that the disk does
-    /// not decide what is measured.
+    /// Where events are written to: `$BENCH_FOLDER`, else below `target`, on the disk that an audit file would be on.
     pub fn output(&self) -> PathBuf {
-        let folder = match env::var_os("BENCH_FOLDER") {
-            Some(folder) => folder.into(),
-            None if Path::new("/dev/shm").is_dir() => PathBuf::from("/dev/shm"),
-            None => self.disk(),
-        };
-        folder.join("audit-bench")
+        self.folder("BENCH_FOLDER", "target/bench/out")
     }
 
     /// A folder on a disk, for what is durable: `$BENCH_DISK`, else below `target`.
     pub fn disk(&self) -> PathBuf {
-        env::var_os("BENCH_DISK").map_or_else(|| self.file("target/bench/scratch"), PathBuf::from)
+        self.folder("BENCH_DISK", "target/bench/scratch")
+    }
+
+    fn folder(&self, variable: &str, usual: &str) -> PathBuf {
+        self.repository.join(env::var_os(variable).unwrap_or_else(|| usual.into()))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 
 use audit_plugin_api::Timestamp;
 
@@ -93,11 +94,12 @@ impl Report {
     /// Says how much is measured, and where to.
     pub fn say_rounds(&mut self, rounds: usize) {
         let (scale, places) = (sizes::scale(), Places::new());
-        let (output, disk) = (places.output(), places.disk());
+        let root = places.file("");
+        let shown = |folder: PathBuf| folder.strip_prefix(&root).unwrap_or(&folder).display().to_string();
         self.say(&format!(
             "Rounds: {rounds}, of {scale} times the usual size. Events are written to `{}`; what must be durable, to `{}`.",
-            output.display(),
-            disk.strip_prefix(places.file("")).unwrap_or(&disk).display()
+            shown(places.output()),
+            shown(places.disk())
         ));
     }
 
