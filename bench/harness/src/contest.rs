@@ -44,6 +44,8 @@ impl Entrant {
         let program = self.program.clone()?;
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        // What others have left to be written is not to be written meanwhile.
+        nix::unistd::sync();
         let case = self.case.clone().with("out", folder.join("audit.ndjson").display());
         let quiet = case.text("stderr") == "null";
         let mut command = Command::new(&program[0]);

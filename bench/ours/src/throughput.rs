@@ -8,6 +8,8 @@ use bench_harness::{
 };
 
 const USUAL: u64 = 1_000_000;
+/// Where rows are compared with each other: enough that what is had once does not decide.
+const MANY: u64 = 3_000_000;
 /// Events a second where the share of a core is measured.
 const RATE: u64 = 64_000;
 /// What memory may be on top of `capacity_bytes`, and `capacity_bytes`, in MiB.
@@ -57,7 +59,7 @@ fn logger(events: u64, producers: u64) -> Case {
 
 fn sinks() -> Vec<Entrant> {
     let mut entrants: Vec<Entrant> = [1, 2, 4]
-        .map(|producers| Entrant::own(&format!("file, {producers}"), logger(USUAL, producers)))
+        .map(|producers| Entrant::own(&format!("file, {producers}"), logger(MANY, producers)))
         .into();
     entrants.push(Entrant::own("file, real, 1", logger(USUAL, 1).with("input", "real")));
     for producers in [1, 4] {
@@ -66,7 +68,7 @@ fn sinks() -> Vec<Entrant> {
         let fake = logger(USUAL / 10, producers).with("sink", "fake");
         entrants.push(Entrant::own(&format!("fake (keeps all), {producers}"), fake).without_file());
     }
-    let other = |contender| Case::of(contender).with("events", sizes::events(USUAL));
+    let other = |contender| Case::of(contender).with("events", sizes::events(MANY));
     entrants.push(Entrant::own("file linked in, 1", other("linked")));
     entrants.push(Entrant::own("floor: frames, lines, write(2)", other("frames")));
     entrants
@@ -92,8 +94,8 @@ fn durability() -> Vec<Entrant> {
         })
     };
     [
-        case(LIKE_MEMORY, "process", USUAL, CAPACITY),
-        case("process", "process", USUAL, 1 << 30),
+        case(LIKE_MEMORY, "process", MANY, CAPACITY),
+        case("process", "process", MANY, 1 << 30),
         case("disk", "disk", USUAL / 50, 1 << 30),
     ]
     .concat()
