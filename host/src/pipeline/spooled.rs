@@ -1,6 +1,6 @@
 //! Runs whose frames are in the spool: their bodies need not stay in memory.
 //!
-//! While there is room, a body stays until its run is settled. When half of the room for bodies is taken (a quarter of
+//! While there is room, a body stays until its run is settled. When half of the room for bodies is taken (a part of
 //! `capacity_bytes`: the rest is for mapped segments), those that were made first go; whoever needs one later reads the
 //! frames again. So a sink that is behind costs disk, not memory.
 

@@ -57,8 +57,7 @@ impl Leasing {
             jobs,
             map: Arc::new(SinkMap::new(options.sinks.clone(), &options.sinks)),
             chunk_bytes: options.chunk_bytes,
-            most_mapped: LEAST_MAPPED
-                .max((options.mapped_bytes / options.segment_bytes()).saturating_sub(MOST_SPARES)),
+            most_mapped: most_mapped(options),
             shadow: options.shadow,
             current: Mutex::new(Current { segment: None, live: Vec::new(), next_chunk: 1, is_closed: false }),
         }
@@ -191,6 +190,14 @@ impl Leasing {
     fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many segments may stay mapped while they are in use. Spares are mapped too.
+fn most_mapped(options: &SpoolOptions) -> usize {
+    if options.max_bytes <= options.mapped_bytes as u64 {
+        return usize::MAX;
+    }
+    LEAST_MAPPED.max((options.mapped_bytes / options.segment_bytes()).saturating_sub(MOST_SPARES))
 }
 
 impl Current {

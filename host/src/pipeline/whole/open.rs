@@ -7,7 +7,7 @@ use std::time::Duration;
 use audit_plugin_api::SinkError;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::backlog::{Recovered, hand_out, mapped_bytes, open_spool};
+use super::backlog::{Recovered, Shares, hand_out, open_spool};
 use super::close::Closing;
 use super::record::Turnstile;
 use super::{Pipeline, SinkSetup};
@@ -53,7 +53,7 @@ impl Pipeline {
         let fanout = Arc::new(Fanout::default());
         let wakes = |settings: &SinkSettings| settings.use_worker && settings.batch_size == 1;
         let pool = Arc::new(Pool::new(buffer.capacity_bytes));
-        let memory = Arc::new(Budget::new(buffer.capacity_bytes - mapped_bytes(&buffer)));
+        let memory = Arc::new(Budget::new(Shares::of(&buffer).lines));
         let names = setups.iter().map(|setup| setup.settings.name.clone()).collect();
         let bodies = Arc::new(Bodies::new(pool.clone(), memory.clone()));
         let opened = match &buffer.spool {

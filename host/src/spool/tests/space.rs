@@ -1,12 +1,13 @@
 //! The space of the spool: bounded, had beforehand, given back, and tried again when the disk refuses.
 
 use std::io;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::stage::*;
 use crate::spool::memory_disk::Operation;
-use crate::spool::{LeaseError, Spool};
+use crate::spool::{Chunk, LeaseError, Spool};
 
 /// Leases until it fails, with one frame in each; how many there were, and why it failed.
 fn lease_all(spool: &Spool, writers: &mut Vec<crate::spool::ChunkWriter>) -> LeaseError {
@@ -184,4 +185,39 @@ fn a_spool_cannot_be_opened_where_nothing_can_be_made_and_says_where() {
         let error = stage.try_open().err().unwrap().to_string();
         assert!(error.starts_with(doing) && error.contains("spool_dir"), "{error}");
     }
+}
+
+/// Reads something of every chunk of 12 full segments; the numbers of those that were read from their files.
+fn read_from_files(stage: &Stage, opened: &Opened, chunks: &[Arc<Chunk>]) -> Vec<usize> {
+    let reads = || stage.disk.log().iter().filter(|(operation, _)| *operation == Operation::Read).count();
+    let mut from_files = Vec::new();
+    for (segment, chunks) in chunks.chunks(4).enumerate() {
+        let before = reads();
+        for chunk in chunks {
+            assert!(!chunk.read(0, 152, sequences).unwrap().is_empty());
+        }
+        from_files.extend((reads() > before).then_some(segment + 1));
+    }
+    assert_eq!(opened.bound.left(), 4 * SEGMENT);
+    from_files
+}
+
+#[test]
+fn the_oldest_and_the_newest_segments_are_read_from_memory_and_those_between_from_their_files() {
+    let mut stage = Stage::new(&["a"]);
+    // With two spares: five in use stay mapped.
+    stage.options.mapped_bytes = 7 * SEGMENT;
+    let opened = stage.open();
+    let chunks = fill(&opened.spool, 1, 12 * 4 * 26);
+    wait_until(|| read_from_files(&stage, &opened, &chunks) == (4..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_spool_that_fits_into_memory_is_never_read_from_its_files() {
+    let mut stage = Stage::new(&["a"]);
+    stage.options.mapped_bytes = stage.options.max_bytes as usize;
+    let opened = stage.open();
+    let chunks = fill(&opened.spool, 1, 12 * 4 * 26);
+    wait_for_spare(&stage, 13);
+    assert!(read_from_files(&stage, &opened, &chunks).is_empty());
 }
