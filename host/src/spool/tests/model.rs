@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::stage::*;
-use crate::spool::memory_disk::Operation;
+use crate::spool::memory_disk::{MemoryDisk, Operation};
 use crate::spool::{Chunk, ChunkWriter};
 
 const WRITERS: usize = 2;
@@ -175,7 +175,7 @@ impl Life {
         }
         if self.has_copies {
             // What is there twice is none of the model's: from the beginning.
-            return Self::begin(new_stage(true), 1, false);
+            return Self::begin(self.stage.with(MemoryDisk::default()), 1, false);
         }
         next
     }
@@ -232,9 +232,10 @@ impl Life {
     }
 }
 
-fn new_stage(shadow: bool) -> Stage {
+fn new_stage(shadow: bool, stays_mapped: bool) -> Stage {
     let mut stage = Stage::new(&["a", "b"]);
     stage.options.shadow = shadow;
+    stage.options.mapped_bytes = if stays_mapped { stage.options.max_bytes as usize } else { 0 };
     stage
 }
 
@@ -247,8 +248,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn the_spool_does_what_its_model_does(shadow in any::<bool>(), steps in vec(step(), 1..40)) {
-        let life = steps.iter().fold(Life::begin(new_stage(shadow), 1, false), Life::take);
+    fn the_spool_does_what_its_model_does(
+        shadow in any::<bool>(),
+        stays_mapped in any::<bool>(),
+        steps in vec(step(), 1..40),
+    ) {
+        let life = steps.iter().fold(Life::begin(new_stage(shadow, stays_mapped), 1, false), Life::take);
         life.take(&Step::Kill).take(&Step::Close);
     }
 }
