@@ -17,8 +17,8 @@ use crate::spool::memory_disk::{MemoryDisk, Operation};
 fn on(disk: &MemoryDisk) -> Setting {
     Setting::with(|setting| {
         setting.disk = Arc::new(disk.clone());
-        setting.buffer.max_event_bytes = 1 << 12;
-        setting.buffer.spool = Some(SpoolSettings { max_bytes: 1 << 20, ..SpoolSettings::new("/spool") });
+        setting.buffer.max_event_bytes = 1 << 10;
+        setting.buffer.spool = Some(SpoolSettings { max_bytes: 1 << 18, ..SpoolSettings::new("/spool") });
     })
 }
 
@@ -120,12 +120,26 @@ fn with_durability_disk_nothing_is_durable_that_is_not_and_all_is_delivered() {
     assert_eq!(stage.numbers(0), Vec::from_iter(0..next));
 }
 
+/// A pipeline whose spool has made its first segment: what it asks of the disk from now on, recording asks for.
+fn open_with_a_spare(disk: &MemoryDisk, sink: Actor) -> Stage {
+    let stage = on(disk).open(vec![sink]);
+    eventually(|| disk.log().iter().any(|(operation, _)| *operation == Operation::Map));
+    stage
+}
+
 /// The operations of a run of this many events whose sink answers after the last.
 fn operations_of_a_run(count: u64) -> usize {
     let disk = MemoryDisk::default();
-    let stage = on(&disk).open(vec![Actor::new("sink")]);
+    let gate = Gate::default();
+    let waits = gate.clone();
+    let waiting = Actor::new("sink").on_write(move |_| {
+        waits.pass();
+        Ok(Written::Delivered)
+    });
+    let stage = open_with_a_spare(&disk, waiting);
     let before = disk.log().len();
     stage.record(0..count);
+    gate.open();
     stage.pipeline.close(LONG).unwrap();
     disk.log().len() - before
 }
@@ -138,7 +152,7 @@ fn a_disk_that_is_full_at_any_operation_of_a_run_and_then_is_not_costs_nothing()
     let mut refused = 0;
     for until_full in 0..=operations {
         let disk = MemoryDisk::default();
-        let stage = on(&disk).open(vec![Actor::new("sink")]);
+        let stage = open_with_a_spare(&disk, Actor::new("sink"));
         disk.fill_up_after(until_full);
         record_on_a_disk_that_heals(&stage, &disk, EVENTS);
         let counts = stage.pipeline.close(LONG).unwrap().totals;
