@@ -11,6 +11,7 @@ mod linked;
 mod logger;
 mod pieces;
 mod serde;
+mod shared;
 mod start;
 mod synced;
 
@@ -27,6 +28,7 @@ pub fn run(case: &Case) {
         "frames" => drive(case, frames::Frames::open),
         "copied" => drive(case, copied::Copied::open),
         "hop" => drive(case, hop::Hop::open),
+        "shared" => drive(case, shared::Shared::open),
         "synced" => drive(case, synced::Synced::open),
         "command" => commands::run(case),
         "load" => start::load(case),
