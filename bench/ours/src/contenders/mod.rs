@@ -9,6 +9,7 @@ mod hop;
 mod idle;
 mod linked;
 mod logger;
+mod parts;
 mod pieces;
 mod serde;
 mod shared;
@@ -31,6 +32,7 @@ pub fn run(case: &Case) {
         "shared" => drive(case, shared::Shared::open),
         "synced" => drive(case, synced::Synced::open),
         "command" => commands::run(case),
+        "part" => parts::run(case),
         "load" => start::load(case),
         "start" => start::program(case),
         "idle" => idle::run(case),
