@@ -16,6 +16,7 @@ use samples::Samples;
 
 /// Samples a second of each core.
 const HERTZ: u64 = 4999;
+const NO_KERNEL: &str = "perf saw nothing of the kernel: be root, or set kernel.perf_event_paranoid to 1 and kernel.kptr_restrict to 0";
 
 /// `audit-bench profile`.
 pub fn run() -> io::Result<()> {
@@ -36,10 +37,12 @@ pub fn run() -> io::Result<()> {
             let contest = Contest::run(std::slice::from_ref(entrant), 1);
             let standing = contest.of(&entrant.name);
             if let Some(reason) = &standing.failure {
-                let why = "may this user look into the kernel (kernel.perf_event_paranoid ≤ 1)?";
-                return Err(io::Error::other(format!("{}: {reason}; {why}", entrant.name)));
+                return Err(io::Error::other(format!("{}: {reason}", entrant.name)));
             }
             samples.add(&perf.script(&entrant.name)?);
+            if !samples.see_the_kernel() {
+                return Err(io::Error::other(NO_KERNEL));
+            }
             outcomes.extend(standing.outcomes.clone());
         }
     }

@@ -56,6 +56,11 @@ impl Samples {
         self.0.values().map(Thread::all).sum()
     }
 
+    /// Whether any of them is in the kernel: perf leaves those out, and says nothing, where its user may not see them.
+    pub fn see_the_kernel(&self) -> bool {
+        self.0.values().any(|thread| !thread.kernel.is_empty())
+    }
+
     /// Threads and what they run, where each sample stands for so many nanoseconds of an event.
     pub fn table(&self, nanos: f64) -> Table {
         let mut table = Table::new(["thread, and what it runs", "share", "ns an event", "mostly"]);
