@@ -79,6 +79,7 @@ impl Samples {
                 let mostly: Vec<String> = run
                     .mostly
                     .iter()
+                    .filter(|(_, samples)| share(**samples) >= LEAST / 5.0)
                     .map(|(function, samples)| format!("`{function}` {}", percent(**samples)))
                     .collect();
                 table.row([run.what, percent(run.samples), cost(run.samples), mostly.join(", ")]);
