@@ -47,9 +47,9 @@ pub fn run() -> io::Result<()> {
          them (which is cheaper than what its user would take), and is set up to lose nothing where it can be. Throughput is from \
          the first call until everything is written, over as many *events* as the column says: the fast ones as many as \
          audit-host, so that what is had once weighs the same; latency is of 192 k calls (Python: 100 k) at 64 k events/s, all \
-         producers together, timer included. CPU is the whole process. Every line is counted, every 997th compared with the event. In each round every \
-         contender ran once, in a process of its own; medians, and *noise* is half of the span of the rounds' events a second \
-         with one producer.",
+         producers together, timer included. CPU is the whole process. Every line is counted, every 997th compared with the \
+         event. In each round every contender ran once, in a process of its own; medians, and *noise* is half of the span of the \
+         rounds' events a second with one producer.",
     );
     let rounds = sizes::rounds();
     report.say_rounds(rounds);

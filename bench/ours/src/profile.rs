@@ -16,7 +16,8 @@ use samples::Samples;
 
 /// Samples a second of each core.
 const HERTZ: u64 = 4999;
-const NO_KERNEL: &str = "perf saw nothing of the kernel: be root, or set kernel.perf_event_paranoid to 1 and kernel.kptr_restrict to 0";
+const NO_KERNEL: &str = "perf saw nothing of the kernel: be root, or set kernel.perf_event_paranoid to 1 and \
+     kernel.kptr_restrict to 0";
 
 /// `audit-bench profile`.
 pub fn run() -> io::Result<()> {

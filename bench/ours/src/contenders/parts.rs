@@ -71,7 +71,7 @@ fn seal(path: &Path) -> io::Result<File> {
 #[allow(unsafe_code)]
 fn load(memory: &File) {
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    // SAFETY: constructors of the library run. It is one that this repository's build made, which `load` in `start` runs as well.
+    // SAFETY: constructors of the library run: those of a plugin that this repository's build made, which audit-host loads as well.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
     std::mem::forget(library.expect("a plugin"));
 }
