@@ -6,7 +6,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use quanta::Clock;
 
-use crate::{Case, Event, Latency, Outcome, Usage};
+use crate::{Case, Event, Latency, Outcome, Places, Usage, disk_flushes};
 
 /// Something that takes events.
 pub trait Contender: Sync {
@@ -22,7 +22,8 @@ pub fn drive<C: Contender>(case: &Case, open: impl FnOnce(&Case) -> C) {
     let events = case.input().events();
     let clock = Clock::new();
     let contender = open(case);
-    let before = Usage::now();
+    let disk = Places::new().disk();
+    let (before, flushed) = (Usage::now(), disk_flushes(&disk));
     let started = Instant::now();
     let durations = thread::scope(|scope| {
         let producers: Vec<_> = (0..case.producers())
@@ -40,12 +41,14 @@ pub fn drive<C: Contender>(case: &Case, open: impl FnOnce(&Case) -> C) {
     let delivered = contender.finish();
     let seconds = started.elapsed().as_secs_f64();
     let after = Usage::now();
+    let flushes = disk_flushes(&disk).zip(flushed).map(|(after, before)| after - before);
     let outcome = Outcome {
         events: case.events(),
         seconds,
         cpu_seconds: after.cpu_seconds - before.cpu_seconds,
         peak_kib: after.peak_kib,
         delivered,
+        flushes,
         latency: case.is_timed().then(|| Latency::of(&durations)),
         ..Outcome::default()
     };

@@ -8,6 +8,7 @@
 mod case;
 mod check;
 mod contest;
+mod disk;
 mod drive;
 mod events;
 mod machine;
@@ -22,6 +23,7 @@ mod usage;
 pub use case::Case;
 pub use check::{Checked, Content, check_lines};
 pub use contest::{Contest, Entrant, Standing};
+pub use disk::disk_flushes;
 pub use drive::{Contender, drive};
 pub use events::{Event, Input, Stamped, Stamper, measured_event, real_events};
 pub use outcome::{Latency, Outcome};

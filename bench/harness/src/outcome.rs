@@ -19,6 +19,8 @@ pub struct Outcome {
     pub peak_kib: u64,
     /// How many events the contender says it delivered, where it says so.
     pub delivered: Option<u64>,
+    /// How often the disk under `Places::disk` has flushed its cache in that time, where the system says so.
+    pub flushes: Option<u64>,
     /// Durations of the calls, where each was timed.
     pub latency: Option<Latency>,
     /// What only some contenders measure.

@@ -2,6 +2,10 @@
 
 use std::env;
 
+/// Events of rows that are compared with each other: enough that what is had once, opening and memory never used before, does not
+/// decide.
+pub const MANY: u64 = 3_000_000;
+
 /// How many rounds.
 pub fn rounds() -> usize {
     setting("BENCH_ROUNDS", 5.0) as usize

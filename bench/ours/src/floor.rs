@@ -3,7 +3,8 @@
 use std::io;
 
 use bench_harness::{
-    Bar, Case, Contest, Entrant, Goal, Outcome, Report, Table, bars, count, decimal, sizes, spell_producers,
+    Bar, Case, Contest, Entrant, Goal, Outcome, Report, Standing, Table, bars, count, decimal, sizes,
+    spell_producers,
 };
 
 const USUAL: u64 = 1_000_000;
@@ -17,25 +18,27 @@ pub fn run() -> io::Result<()> {
         "What a call, a copy or the disk costs alone, by one thread without a queue, on the same bytes as audit-host, in the \
          same rounds. *JSON* is serde_json of the same struct with the same id and time; *frames and lines* is what audit-host \
          does between the caller and the file, without its queue; *hop* is a number through a bounded channel to a thread that \
-         throws it away. Medians; *noise* is half of the span of the rounds.",
+         throws it away. *Threads that share an fdatasync* are a sketch of group commit and nothing else: each puts its line into \
+         a buffer under a mutex and sleeps until the one thread that syncs has brought it to the disk. *Events a flush* are those \
+         against the flushes that the disk counts, which are for whoever syncs: only a quiet machine's mean anything. Medians; \
+         *noise* is half of the span of the rounds.",
     );
     let rounds = sizes::rounds();
     report.say_rounds(rounds);
-    let contest = Contest::run(&entrants(), rounds);
+    let (fast, durable) = (entrants(), durable());
+    let contest = Contest::run(&[fast.clone(), durable.clone()].concat(), rounds);
     let mut table = Table::new(["what", "ns an event", "events/s", "noise", "written"]);
-    for standing in &contest.standings {
-        table.row(match &standing.failure {
-            Some(reason) => vec![standing.name.clone(), reason.clone()],
-            None => vec![
-                standing.name.clone(),
-                show(standing.median(|outcome| Some(1e9 / outcome.rate())), |ns| format!("{ns:.0}")),
-                show(standing.median(rate), count),
-                standing.noise(rate),
-                standing.written(),
-            ],
-        });
+    for standing in fast.iter().map(|entrant| contest.of(&entrant.name)) {
+        table.row(row(standing, vec![standing.noise(rate), standing.written()]));
     }
     report.table("Figures", &table);
+    let mut table = Table::new(["what", "ns an event", "events/s", "events a flush", "noise", "written"]);
+    for standing in durable.iter().map(|entrant| contest.of(&entrant.name)) {
+        let flushed = show(standing.median(events_a_flush), |events| format!("{events:.1}"));
+        table.row(row(standing, vec![flushed, standing.noise(rate), standing.written()]));
+    }
+    report.table("The disk", &table);
+    report.table("Group commit, events/s against each other", &shares(&contest));
     let groups: Vec<Bar> = contest
         .standings
         .iter()
@@ -49,7 +52,7 @@ pub fn run() -> io::Result<()> {
 
 fn entrants() -> Vec<Entrant> {
     let case = |contender| Case::of(contender).with("events", sizes::events(USUAL));
-    let mut entrants = vec![
+    vec![
         Entrant::own("copy of the line", case("copied").with("write", 0)).without_file(),
         Entrant::own("copy and write(2)", case("copied")).without_file(),
         Entrant::own("JSON and write(2)", case("serde")),
@@ -58,19 +61,28 @@ fn entrants() -> Vec<Entrant> {
         Entrant::own("audit-host, 4 producers", case("logger").with("producers", 4)),
         Entrant::own("hop, crossbeam", case("hop").with("channel", "crossbeam")).without_file(),
         Entrant::own("hop, std", case("hop").with("channel", "std")).without_file(),
-    ];
-    for group in GROUPS {
-        let events = sizes::events(5_000 * group.min(8));
-        let synced = Case::of("synced").with("events", events).with("group", group);
-        entrants.push(Entrant::own(&synced_name(group), synced).without_file());
-        let disk = Case::of("logger").with("events", events).with("producers", group).with("mode", "disk");
-        entrants.push(Entrant::own(&disk_name(group), disk));
-    }
-    entrants
+    ]
+}
+
+fn durable() -> Vec<Entrant> {
+    let entrants = GROUPS.map(|group| {
+        let case = |contender| Case::of(contender).with("events", sizes::events(5_000 * group.min(8)));
+        let of_many = |contender| case(contender).with("producers", group);
+        [
+            Entrant::own(&synced_name(group), case("synced").with("group", group)).without_file(),
+            Entrant::own(&shared_name(group), of_many("shared")).without_file(),
+            Entrant::own(&disk_name(group), of_many("logger").with("mode", "disk")),
+        ]
+    });
+    entrants.into_iter().flatten().collect()
 }
 
 fn synced_name(group: u64) -> String {
     format!("fdatasync for each {group}")
+}
+
+fn shared_name(group: u64) -> String {
+    format!("threads that share an fdatasync, {group}")
 }
 
 fn disk_name(group: u64) -> String {
@@ -79,6 +91,36 @@ fn disk_name(group: u64) -> String {
 
 fn rate(outcome: &Outcome) -> Option<f64> {
     Some(outcome.rate())
+}
+
+fn events_a_flush(outcome: &Outcome) -> Option<f64> {
+    outcome.flushes.filter(|flushes| *flushes > 0).map(|flushes| outcome.events as f64 / flushes as f64)
+}
+
+/// A row: what it is and its speed, and more.
+fn row(standing: &Standing, more: Vec<String>) -> Vec<String> {
+    let mut cells = vec![standing.name.clone()];
+    match &standing.failure {
+        Some(reason) => cells.push(reason.clone()),
+        None => {
+            cells.push(show(standing.median(|outcome| Some(1e9 / outcome.rate())), |ns| format!("{ns:.0}")));
+            cells.push(show(standing.median(rate), count));
+            cells.extend(more);
+        }
+    }
+    cells
+}
+
+/// How much of the distance between audit-host and the disk is the sketch's too.
+fn shares(contest: &Contest) -> Table {
+    let mut table = Table::new(["callers", "sketch / fdatasync alone", "audit-host / sketch"]);
+    for group in GROUPS {
+        let [disk, sketch, ours] =
+            [synced_name(group), shared_name(group), disk_name(group)].map(|name| contest.of(&name));
+        let ratio = |one: &Standing, other| show(one.ratio(other, rate), decimal);
+        table.row([group.to_string(), ratio(sketch, disk), ratio(ours, sketch)]);
+    }
+    table
 }
 
 fn show(figure: Option<f64>, how: fn(f64) -> String) -> String {

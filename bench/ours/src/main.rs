@@ -6,6 +6,7 @@ mod floor;
 mod instructions;
 mod latency;
 mod peers;
+mod profile;
 mod startup;
 mod throughput;
 
@@ -25,10 +26,13 @@ fn main() -> ExitCode {
         Some("floor") => floor::run(),
         Some("latency") => latency::run(),
         Some("peers") => peers::run(),
+        Some("profile") => profile::run(),
         Some("instructions") => instructions::run(),
         Some("startup") => startup::run(),
         Some("throughput") => throughput::run(),
-        _ => Err(io::Error::other("usage: audit-bench floor|instructions|latency|peers|startup|throughput")),
+        _ => Err(io::Error::other(
+            "usage: audit-bench floor|instructions|latency|peers|profile|startup|throughput",
+        )),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,10 @@ use bench_harness::{
 /// What stands in the box, the largest last.
 const PLUGINS: [&str; 4] =
     ["libaudit_sink_print.so", "libaudit_sink_fake.so", "libaudit_sink_file.so", "libaudit_sink_kafka.so"];
+/// Of these it is told what a load is made of: the size that most have, and the largest.
+const TAKEN_APART: [&str; 2] = [PLUGINS[2], PLUGINS[3]];
+/// What a load is made of.
+const PARTS: [&str; 3] = ["sha256", "copy", "dlopen"];
 /// Name in the table, what is said about the plugin.
 const STARTS: [(&str, &str); 3] = [
     ("pinned", "pinned"),
@@ -24,7 +28,9 @@ pub fn run() -> io::Result<()> {
         "*First delivery* is from the start of `audit-host run` (file sink, `.so`) with one event in its pipe until that event is \
          in the file, *end* until the program has ended; *rest* is its resident memory while it waits for input. A load is from \
          the plugin's path to its module, against its pin: checks, sealed copy with its hash, dlopen, handshake; each in a fresh \
-         process. Medians; *noise* is half of the span of the rounds.",
+         process. Its parts are done alone, as the loader does them, each in a fresh process too: SHA-256 of bytes in memory, the \
+         copy into sealed memory without the hash, dlopen of such a copy; *the rest* is the load less these (checks, handshake). \
+         Medians; *noise* is half of the span of the rounds.",
     );
     let rounds = 4 * sizes::rounds();
     report.say_rounds(rounds);
@@ -49,10 +55,12 @@ pub fn run() -> io::Result<()> {
     }
     report.table("Start", &table);
 
-    let entrants: Vec<Entrant> = PLUGINS.iter().map(|plugin| load(plugin)).collect();
-    let loads = Contest::run(&entrants, rounds);
+    let parts = TAKEN_APART.map(|plugin| PARTS.map(|part| part_of_load(plugin, part)));
+    let entrants = [&PLUGINS.map(load), parts.as_flattened()].concat();
+    let contest = Contest::run(&entrants, rounds);
+    let loads = PLUGINS.map(|plugin| contest.of(plugin));
     let mut table = Table::new(["plugin", "MB", "load ms", "allowed ms", "noise"]);
-    for standing in &loads.standings {
+    for standing in loads {
         match (&standing.failure, standing.median(millis), standing.median(allowed)) {
             (None, Some(took), Some(allowed)) => table.row([
                 standing.name.clone(),
@@ -65,7 +73,8 @@ pub fn run() -> io::Result<()> {
         }
     }
     report.table("Load", &table);
-    let all = starts.standings.iter().chain(&loads.standings);
+    report.table("Parts of a load", &parts_table(&contest));
+    let all = starts.standings.iter().chain(loads);
     let groups: Vec<Bar> = all
         .map(|standing| Bar { label: standing.name.clone(), values: vec![standing.median(millis)] })
         .collect();
@@ -85,8 +94,7 @@ pub fn run() -> io::Result<()> {
 
     let pinned = starts.of("pinned").median(millis);
     report.goal(Goal::at_most("start to first delivery, pinned, ms", "≤ 10 ms", 10.0, pinned, decimal));
-    let over =
-        loads.standings.iter().filter_map(|standing| standing.median(|o| Some(millis(o)? / allowed(o)?)));
+    let over = loads.iter().filter_map(|standing| standing.median(|o| Some(millis(o)? / allowed(o)?)));
     report.goal(Goal::at_most(
         "load against 1 ms + 0.7 ms a MB, the worst plugin",
         "≤ 1",
@@ -97,8 +105,47 @@ pub fn run() -> io::Result<()> {
     report.write()
 }
 
+/// What a load is made of; the rest is what is left of the load.
+fn parts_table(contest: &Contest) -> Table {
+    let mut table = Table::new([
+        "plugin",
+        "SHA-256 ms",
+        "sealed copy ms",
+        "dlopen ms",
+        "the rest ms",
+        "noise of the three",
+    ]);
+    for plugin in TAKEN_APART {
+        let parts = PARTS.map(|part| contest.of(&part_name(plugin, part)));
+        let took: Option<Vec<f64>> = parts.iter().map(|part| part.median(millis)).collect();
+        let (Some(took), Some(load)) = (took, contest.of(plugin).median(millis)) else {
+            let reason = parts.iter().find_map(|part| part.failure.clone());
+            table.row([plugin.to_owned(), reason.unwrap_or_default()]);
+            continue;
+        };
+        let rest = load - took.iter().sum::<f64>();
+        let shown = took.iter().chain([&rest]).map(|took| decimal(*took));
+        let noise = parts.map(|part| part.noise(millis)).join(", ");
+        table.row([plugin.to_owned()].into_iter().chain(shown).chain([noise]));
+    }
+    table
+}
+
+fn part_name(plugin: &str, part: &str) -> String {
+    format!("{plugin}, {part}")
+}
+
+fn part_of_load(plugin: &str, part: &str) -> Entrant {
+    of_plugin(&part_name(plugin, part), Case::of("part").with("part", part), plugin)
+}
+
 fn load(plugin: &str) -> Entrant {
-    let entrant = Entrant::own(plugin, Case::of("load").with("plugin", plugin)).without_file();
+    of_plugin(plugin, Case::of("load"), plugin)
+}
+
+/// One that does something with a plugin, if it is built.
+fn of_plugin(name: &str, case: Case, plugin: &str) -> Entrant {
+    let entrant = Entrant::own(name, case.with("plugin", plugin)).without_file();
     if Places::new().built().join(plugin).exists() {
         entrant
     } else {

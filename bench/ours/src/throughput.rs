@@ -3,13 +3,12 @@
 use std::io;
 
 use bench_harness::{
-    Bar, Case, Contest, Entrant, Goal, Outcome, Report, Standing, Table, bars, count, decimal, lines, sizes,
+    Bar, Case, Contest, Entrant, Goal, Outcome, Report, Standing, Table, bars, count, decimal, lines,
+    sizes::{self, MANY},
     spell_producers,
 };
 
 const USUAL: u64 = 1_000_000;
-/// Where rows are compared with each other: enough that what is had once does not decide.
-const MANY: u64 = 3_000_000;
 /// Events a second where the share of a core is measured.
 const RATE: u64 = 64_000;
 /// What memory may be on top of `capacity_bytes`, and `capacity_bytes`, in MiB.

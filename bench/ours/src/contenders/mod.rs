@@ -9,8 +9,10 @@ mod hop;
 mod idle;
 mod linked;
 mod logger;
+mod parts;
 mod pieces;
 mod serde;
+mod shared;
 mod start;
 mod synced;
 
@@ -27,8 +29,10 @@ pub fn run(case: &Case) {
         "frames" => drive(case, frames::Frames::open),
         "copied" => drive(case, copied::Copied::open),
         "hop" => drive(case, hop::Hop::open),
+        "shared" => drive(case, shared::Shared::open),
         "synced" => drive(case, synced::Synced::open),
         "command" => commands::run(case),
+        "part" => parts::run(case),
         "load" => start::load(case),
         "start" => start::program(case),
         "idle" => idle::run(case),
