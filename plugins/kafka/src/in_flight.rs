@@ -166,6 +166,11 @@ impl InFlight {
         slot.map_or(Company::Others, |slot| slot.company)
     }
 
+    /// Batches of which not all events are reported.
+    pub fn batches(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Messages that are not reported.
     pub fn messages(&self) -> usize {
         self.messages

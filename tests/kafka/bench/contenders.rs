@@ -8,7 +8,7 @@ use audit_host::config::Config;
 use audit_host::logger::{AuditLogger, Loading, Logger};
 use audit_plugin_api::testing::{self, TestBatch};
 use audit_plugin_api::{
-    AckStatus, Acknowledgement, Action, Host, HostServices, Level, Metadata, PermissionAuditEvent,
+    AckStatus, Acknowledgement, Action, Context, Host, HostServices, Level, Metadata, PermissionAuditEvent,
     RawExtension, Sink, SinkOptions, Written,
 };
 use audit_sink_kafka::{KafkaOptions, KafkaSink};
@@ -176,8 +176,8 @@ impl Load {
     fn alone(&self, shape: &Shape) -> Run {
         let host = Arc::new(Acknowledged::default());
         let options = KafkaOptions::from_json(shape.options(&self.servers)).expect("good options");
-        let mut sink =
-            KafkaSink::open(options, testing::context(), Host::new(host.clone())).expect("the sink opens");
+        let context = Context { batch_size: BATCH, max_in_flight: IN_FLIGHT, ..testing::context() };
+        let mut sink = KafkaSink::open(options, context, Host::new(host.clone())).expect("the sink opens");
         let first = TestBatch::new(&self.events[..1]);
         assert_eq!(first.lend(|batch| sink.write_batch(batch)), Ok(Written::Pending { taken: 1 }));
         host.wait_for(1);
