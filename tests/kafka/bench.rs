@@ -2,11 +2,11 @@
 //!
 //! In turn, on the same brokers, with the same properties, payloads and keys: the sink through the host and alone, loops over
 //! bare librdkafka, and `rdkafka_performance`, librdkafka's own benchmark, which is compiled from the source that comes with
-//! the crate. A run lasts from the first message to the last delivery report; the table has medians
-//! over all rounds. Ratios are taken within each round, since what else the machine does hits a round as a whole, and are to
-//! the row that does the same work. With `AUDIT_KAFKA=real` the brokers are Apache Kafka, else librdkafka's mock in this
-//! process. `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and messages; numbers of rows as
-//! arguments (`-- 0 1`), and `AUDIT_KAFKA_PARTITIONS`, measure only these.
+//! the crate. Rows are grouped by what their messages carry beside the payload. A run lasts from the first message to the last
+//! delivery report; the table has medians over all rounds. Ratios are taken within each round, since what else the machine
+//! does hits a round as a whole, and are to the first row of the group. With `AUDIT_KAFKA=real` the brokers are Apache Kafka,
+//! else librdkafka's mock in this process. `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and
+//! messages; numbers of rows as arguments (`-- 0 1`), and `AUDIT_KAFKA_PARTITIONS`, measure only these.
 
 #[path = "bench/bare.rs"]
 mod bare;

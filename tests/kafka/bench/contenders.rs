@@ -49,8 +49,8 @@ pub struct Run {
 
 /// The sink's defaults.
 const DEFAULT: Shape =
-    Shape { name: "defaults", key: true, headers: true, compression: "lz4", partitioner: "murmur2_random" };
-const NO_HEADERS: Shape = Shape { name: "headers = []", headers: false, ..DEFAULT };
+    Shape { name: "default", key: true, headers: true, compression: "lz4", partitioner: "murmur2_random" };
+const NO_HEADERS: Shape = Shape { name: "no headers", headers: false, ..DEFAULT };
 /// What `rdkafka_performance` can send as well: all its messages are one buffer, of which lz4 makes next to nothing, and have
 /// one key, whose partition would get them all.
 const AS_C: Shape = Shape { name: "as C", compression: "none", partitioner: "random", ..DEFAULT };
