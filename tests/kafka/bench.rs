@@ -1,12 +1,12 @@
 //! How fast events reach brokers: `cargo bench -p audit-tests --bench kafka` prints a table.
 //!
-//! In turn, on the same brokers, with the same properties, payloads and keys: the sink through the host, loops over bare
-//! librdkafka, rdkafka's own producer, and `rdkafka_performance`, librdkafka's own benchmark, which is compiled from the
-//! source that comes with the crate. A run lasts from the first message to the last delivery report; the table has medians
-//! over all rounds. Ratios are taken within each round, since what else the machine does hits a round as a whole, and are to
-//! the row that does the same work. With `AUDIT_KAFKA=real` the brokers are Apache Kafka, else librdkafka's mock in this
-//! process. `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and messages; numbers of rows as
-//! arguments (`-- 0 1`), and `AUDIT_KAFKA_PARTITIONS`, measure only these.
+//! In turn, on the same brokers, with the same properties, payloads and keys: the sink through the host and alone, loops over
+//! bare librdkafka, and `rdkafka_performance`, librdkafka's own benchmark, which is compiled from the source that comes with
+//! the crate. Rows are grouped by what their messages carry beside the payload. A run lasts from the first message to the last
+//! delivery report; the table has medians over all rounds. Ratios are taken within each round, since what else the machine
+//! does hits a round as a whole, and are to the first row of the group. With `AUDIT_KAFKA=real` the brokers are Apache Kafka,
+//! else librdkafka's mock in this process. `AUDIT_KAFKA_ROUNDS` and `AUDIT_KAFKA_MESSAGES` change the number of rounds and
+//! messages; numbers of rows as arguments (`-- 0 1`), and `AUDIT_KAFKA_PARTITIONS`, measure only these.
 
 #[path = "bench/bare.rs"]
 mod bare;
@@ -47,7 +47,7 @@ fn main() {
         let mut measured: Vec<Vec<Run>> = vec![Vec::new(); CONTENDERS.len()];
         for round in 0..=rounds {
             for &row in &rows {
-                let run = (CONTENDERS[row].run)(&load);
+                let run = (CONTENDERS[row].run)(&load, CONTENDERS[row].shape);
                 // The first round warms brokers and caches up.
                 if round > 0 {
                     measured[row].push(run);
@@ -65,7 +65,8 @@ fn main() {
             "", "events/s", "least to most", "CPU µs", "of row", "least to most"
         );
         for &row in &rows {
-            let Contender { name, against, .. } = CONTENDERS[row];
+            let Contender { name, shape, against, .. } = CONTENDERS[row];
+            let name = format!("{}: {name}", shape.name);
             let rates = sorted(measured[row].iter().map(|&run| rate(run)));
             let costs = sorted(measured[row].iter().map(|run| run.cpu.as_secs_f64() * 1e6 / messages as f64));
             let pairs = measured[row].iter().zip(&measured[against]);

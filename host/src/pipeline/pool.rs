@@ -12,7 +12,8 @@ use memmap2::{MmapMut, MmapOptions};
 
 const CHUNK_BYTES: usize = 64 << 10;
 const RUN_BYTES: usize = 256 << 10;
-const SPARE_CHUNKS: usize = 32;
+/// Batches that a sink settles together free dozens of chunks at once, and callers want as many again in a moment.
+const SPARE_CHUNKS: usize = 64;
 const READY_CHUNKS: usize = 8;
 const SPARE_RUNS: usize = 8;
 

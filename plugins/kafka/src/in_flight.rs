@@ -166,6 +166,11 @@ impl InFlight {
         slot.map_or(Company::Others, |slot| slot.company)
     }
 
+    /// Batches of which not all events are reported.
+    pub fn batches(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Messages that are not reported.
     pub fn messages(&self) -> usize {
         self.messages
@@ -292,7 +297,9 @@ mod tests {
         let slot = in_flight.begin(7, 5, None);
         in_flight.report(ticket(slot, 0), Verdict::Delivered, &mut settled);
         in_flight.report(ticket(slot, 1), Verdict::Delivered, &mut settled);
+        assert_eq!(in_flight.batches(), 1);
         in_flight.cut(slot, 2, &mut settled);
+        assert_eq!(in_flight.batches(), 0);
         assert_eq!(fates(&settled), [(7, 0, 2, AckStatus::Delivered)]);
         assert_eq!(in_flight.begin(8, 1, None), slot);
         in_flight.report(ticket(slot, 4), Verdict::Delivered, &mut settled);

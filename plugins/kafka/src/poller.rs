@@ -1,26 +1,29 @@
-//! Who hears what becomes of messages: the caller of [`Poller::look`] while it has batches to write, and a thread.
+//! Who hears what becomes of messages: whoever writes batches, while it does so and where it would have to wait, and a thread.
 //!
-//! A report wakes the thread, which frees messages that the caller's core has made, and contends with it for locks. So while
-//! the caller looks by itself, the thread only looks after it now and then.
+//! A report wakes whoever hears it. The thread would then free messages that the writer's core has made, contend with it for
+//! locks, and wake the writer in turn. So the thread only hears reports while the writer has better things to do, or nothing.
 
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use audit_plugin_api::AckStatus;
 
-use crate::in_flight::Settled;
+use crate::in_flight::{InFlight, Settled};
 use crate::native::{Happening, Producer};
 use crate::notices::Notices;
 
 /// How often to look for deliveries of batches that do not become complete, and whether to end.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// How long the thread waits, where somebody else has looked meanwhile.
+/// How long the thread waits, where somebody else has listened meanwhile.
 const PAUSE: Duration = Duration::from_millis(1);
+
+/// How long a writer waits for reports, where it can send no more before them.
+const WAIT: Duration = Duration::from_millis(10);
 
 /// Hears what becomes of messages, and tells the host, until it is dropped.
 pub struct Poller {
@@ -32,22 +35,18 @@ struct Shared {
     producer: Producer,
     notices: Notices,
     ending: AtomicBool,
-    /// How often somebody but the thread has looked.
-    looks: AtomicU64,
-    /// Something was settled; guarded by the lock of what is in flight.
-    settled: Condvar,
+    /// How often somebody but the thread has begun to listen, or ended: odd while one does.
+    turns: AtomicU64,
 }
+
+/// While it is there, the thread leaves the reports alone.
+pub struct Listening<'a>(&'a Shared);
 
 impl Poller {
     /// Starts the thread.
     pub fn start(producer: Producer, notices: Notices) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            producer,
-            notices,
-            ending: AtomicBool::new(false),
-            looks: AtomicU64::new(0),
-            settled: Condvar::new(),
-        });
+        let shared =
+            Arc::new(Shared { producer, notices, ending: AtomicBool::new(false), turns: AtomicU64::new(0) });
         let poller = shared.clone();
         let thread = thread::Builder::new().name("audit-kafka".into()).spawn(move || poller.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -63,10 +62,12 @@ impl Poller {
         &self.shared.notices
     }
 
-    /// Tells the host what has become of messages so far; does not wait.
-    pub fn look(&self) {
-        self.shared.looks.fetch_add(1, Ordering::Relaxed);
+    /// From now on the caller hears what becomes of messages, and tells the host; does not wait. Only one thread at a time
+    /// may listen.
+    pub fn listen(&self) -> Listening<'_> {
+        self.shared.turns.fetch_add(1, Ordering::SeqCst);
         self.shared.poll(Duration::ZERO);
+        Listening(&self.shared)
     }
 
     /// Tells the host what was settled elsewhere.
@@ -80,18 +81,34 @@ impl Poller {
         self.producer().in_flight().finish(&mut settled);
         self.tell(settled);
     }
+}
+
+impl Listening<'_> {
+    /// Waits for a moment while this many batches are in flight, since the host gives no more until one is settled.
+    pub fn wait_for_room(&self, batches: usize) {
+        self.wait(Instant::now() + WAIT, |in_flight| in_flight.batches() < batches);
+    }
 
     /// Waits until nothing is in flight, until then at most; returns how many messages are.
-    pub fn wait(&self, until: Instant) -> usize {
-        let mut in_flight = self.shared.producer.in_flight();
+    pub fn wait_for_all(&self, until: Instant) -> usize {
+        self.wait(until, |in_flight| in_flight.messages() == 0);
+        self.0.producer.in_flight().messages()
+    }
+
+    fn wait(&self, until: Instant, done: impl Fn(&InFlight) -> bool) {
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if in_flight.messages() == 0 || left.is_zero() {
-                return in_flight.messages();
+            if done(&self.0.producer.in_flight()) || left.is_zero() {
+                return;
             }
-            let waited = self.shared.settled.wait_timeout(in_flight, left);
-            in_flight = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.0.poll(left);
         }
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.0.turns.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -110,11 +127,17 @@ impl Drop for Poller {
 impl Shared {
     fn run(&self) {
         let mut round = Instant::now() + ROUND;
-        let mut looks = 0;
+        let mut turns = 0;
         while !self.ending.load(Ordering::Acquire) {
-            let seen = mem::replace(&mut looks, self.looks.load(Ordering::Relaxed));
-            match seen == looks {
-                true => self.poll(round.saturating_duration_since(Instant::now())),
+            let seen = mem::replace(&mut turns, self.turns.load(Ordering::SeqCst));
+            match seen == turns && turns % 2 == 0 {
+                true => {
+                    self.poll(round.saturating_duration_since(Instant::now()));
+                    if self.turns.load(Ordering::SeqCst) != turns {
+                        // Somebody may wait for the reports that this thread has just taken.
+                        self.producer.wake();
+                    }
+                }
                 false => thread::park_timeout(PAUSE),
             }
             let now = Instant::now();
@@ -148,7 +171,6 @@ impl Shared {
                 }
                 self.notices.host().acknowledge(acknowledgement);
             }
-            self.settled.notify_all();
         }
         drop(released);
     }

@@ -28,6 +28,8 @@ const MARGIN: Duration = Duration::from_millis(100);
 pub struct KafkaSink {
     settings: Settings,
     poller: Poller,
+    /// Batches that the host lets this sink hold unacknowledged.
+    max_in_flight: usize,
 }
 
 impl Sink for KafkaSink {
@@ -47,7 +49,7 @@ impl Sink for KafkaSink {
         let notices = Notices::new(host, settings.delivery_timeout);
         let poller = Poller::start(producer, notices)
             .map_err(|error| SinkError::retryable(format!("no thread for delivery reports: {error}")))?;
-        let sink = Self { settings, poller };
+        let sink = Self { settings, poller, max_in_flight: context.max_in_flight };
         match sink.contact(FIRST_CONTACT) {
             Ok(_) => {}
             // Brokers that are down come back: the events wait for them.
@@ -62,7 +64,7 @@ impl Sink for KafkaSink {
     }
 
     fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError> {
-        self.poller.look();
+        let listening = self.poller.listen();
         let producer = self.poller.producer();
         if let Some(words) = producer.fatal_error() {
             return Err(self.reopen(words));
@@ -78,6 +80,7 @@ impl Sink for KafkaSink {
         let mut settled = Settled::default();
         let sent = producer.send(batch, count, &self.settings.form, &mut settled);
         self.poller.tell(settled);
+        listening.wait_for_room(self.max_in_flight);
         match sent.stopped {
             Some(words) if sent.taken == 0 => Err(self.reopen(producer.fatal_error().unwrap_or(words))),
             _ => Ok(Written::Pending { taken: sent.taken as u32 }),
@@ -87,7 +90,7 @@ impl Sink for KafkaSink {
     fn flush(&mut self, deadline: Deadline) -> Result<(), SinkError> {
         let producer = self.poller.producer();
         producer.hurry();
-        self.poller.wait(deadline.instant().min(Instant::now() + FLUSH));
+        self.poller.listen().wait_for_all(deadline.instant().min(Instant::now() + FLUSH));
         match producer.fatal_error() {
             Some(words) => Err(self.reopen(words)),
             None => Ok(()),
@@ -97,7 +100,7 @@ impl Sink for KafkaSink {
     fn close(&mut self, deadline: Deadline) -> Result<(), SinkError> {
         self.poller.producer().hurry();
         let until = deadline.instant().checked_sub(MARGIN).unwrap_or(deadline.instant());
-        let left = self.poller.wait(until);
+        let left = self.poller.listen().wait_for_all(until);
         if left == 0 {
             return Ok(());
         }

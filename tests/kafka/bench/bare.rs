@@ -12,31 +12,20 @@ use rdkafka::ClientConfig;
 use rdkafka::bindings as rd;
 use rdkafka::types::{RDKafkaRespErr, RDKafkaType};
 
+use crate::contenders::Shape;
+
 /// Messages of one call, as many as a batch of the sink has.
 const BATCH: usize = 2000;
 
 /// `RD_KAFKA_MSG_F_BLOCK`: wait while the queue is full.
 const BLOCK: i32 = rd::RD_KAFKA_MSG_F_BLOCK;
 
-/// The keys of messages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Keys {
-    None,
-    Users,
-}
-
-/// The headers of a message.
-#[derive(Clone, Copy)]
-pub enum Headers {
-    None,
-    Two,
-}
-
 /// A producer with a thread that polls.
 pub struct BareProducer {
     client: *mut rd::rd_kafka_t,
     topic: *mut rd::rd_kafka_topic_t,
-    keys: Keys,
+    key: bool,
+    headers: bool,
     shared: Arc<Shared>,
     poller: Option<JoinHandle<()>>,
 }
@@ -65,7 +54,7 @@ unsafe extern "C" fn delivered(
 }
 
 impl BareProducer {
-    pub fn new(config: &ClientConfig, topic: &str, keys: Keys) -> Self {
+    pub fn new(config: &ClientConfig, topic: &str, shape: &Shape) -> Self {
         let shared = Arc::new(Shared::default());
         let native = ManuallyDrop::new(config.create_native_config().expect("a good configuration"));
         let name = CString::new(topic).expect("no NUL");
@@ -85,7 +74,7 @@ impl BareProducer {
                 unsafe { rd::rd_kafka_poll(client.0, 100) };
             }
         });
-        Self { client, topic, keys, shared, poller: Some(poller) }
+        Self { client, topic, key: shape.key, headers: shape.headers, shared, poller: Some(poller) }
     }
 
     /// Asks for the topic, so that its leaders are known.
@@ -105,15 +94,15 @@ impl BareProducer {
 
     /// Sends this many messages, and waits until all are delivered. Payloads are not copied. Where librdkafka's queue is
     /// full it waits itself (`RD_KAFKA_MSG_F_BLOCK`), which wastes nothing.
-    pub fn send_all(&self, lines: &[(Vec<u8>, String)], messages: usize, headers: Headers) {
+    pub fn send_all(&self, lines: &[(Vec<u8>, String)], messages: usize) {
         let all = self.delivered() + messages;
         let mut sent = 0;
         while sent < messages {
             let batch: Vec<_> =
                 (sent..messages.min(sent + BATCH)).map(|at| &lines[at % lines.len()]).collect();
-            let taken = match headers {
-                Headers::None => self.send_batch(&batch),
-                Headers::Two => batch.iter().take_while(|(line, user)| self.send_one(line, user)).count(),
+            let taken = match self.headers {
+                false => self.send_batch(&batch),
+                true => batch.iter().take_while(|(line, user)| self.send_one(line, user)).count(),
             };
             assert_eq!(taken, batch.len(), "librdkafka takes all of them");
             sent += taken;
@@ -133,11 +122,8 @@ impl BareProducer {
                 partition: -1,
                 payload: line.as_ptr().cast_mut().cast(),
                 len: line.len(),
-                key: match self.keys {
-                    Keys::None => ptr::null_mut(),
-                    Keys::Users => user.as_ptr().cast_mut().cast(),
-                },
-                key_len: if self.keys == Keys::None { 0 } else { user.len() },
+                key: self.key_of(user).0.cast_mut().cast(),
+                key_len: self.key_of(user).1,
                 offset: 0,
                 _private: ptr::null_mut(),
             })
@@ -149,11 +135,16 @@ impl BareProducer {
         taken as usize
     }
 
+    fn key_of(&self, user: &str) -> (*const u8, usize) {
+        if self.key { (user.as_ptr(), user.len()) } else { (ptr::null(), 0) }
+    }
+
     fn send_one(&self, line: &[u8], user: &str) -> bool {
         use rd::rd_kafka_vtype_t as vtype;
         let memory = |ptr: *const u8, size| rd::rd_kafka_vu_s__bindgen_ty_1 {
             mem: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: ptr.cast_mut().cast(), size },
         };
+        let (key, key_len) = self.key_of(user);
         // The id stands at the same place in every line.
         let id = &line[13..49];
         // SAFETY: everything is alive during the call; librdkafka copies key and headers and takes the headers over
@@ -171,7 +162,7 @@ impl BareProducer {
                     vtype: vtype::RD_KAFKA_VTYPE_VALUE,
                     u: memory(line.as_ptr(), line.len()),
                 },
-                rd::rd_kafka_vu_t { vtype: vtype::RD_KAFKA_VTYPE_KEY, u: memory(user.as_ptr(), user.len()) },
+                rd::rd_kafka_vu_t { vtype: vtype::RD_KAFKA_VTYPE_KEY, u: memory(key, key_len) },
                 rd::rd_kafka_vu_t {
                     vtype: vtype::RD_KAFKA_VTYPE_MSGFLAGS,
                     u: rd::rd_kafka_vu_s__bindgen_ty_1 { i: BLOCK },

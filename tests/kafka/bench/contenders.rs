@@ -1,92 +1,127 @@
 //! Who is measured.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use audit_host::config::Config;
 use audit_host::logger::{AuditLogger, Loading, Logger};
 use audit_plugin_api::testing::{self, TestBatch};
 use audit_plugin_api::{
-    AckStatus, Acknowledgement, Action, Host, HostServices, Level, Metadata, PermissionAuditEvent,
+    AckStatus, Acknowledgement, Action, Context, Host, HostServices, Level, Metadata, PermissionAuditEvent,
     RawExtension, Sink, SinkOptions, Written,
 };
 use audit_sink_kafka::{KafkaOptions, KafkaSink};
 use audit_tests::Dir;
-use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientConfig, ClientContext};
+use rdkafka::ClientConfig;
 use serde_json::{Value, json};
 
-use crate::bare::{BareProducer, Headers, Keys};
+use crate::bare::BareProducer;
 use crate::{TOPIC, performance};
 
 /// What is measured: a run of all messages.
 pub struct Contender {
     pub name: &'static str,
-    /// The row that it is compared with: the bare loop that does the same work.
+    pub shape: &'static Shape,
+    /// The row that it is compared with.
     pub against: usize,
-    pub run: fn(&Load) -> Run,
+    pub run: fn(&Load, &Shape) -> Run,
+}
+
+/// What the messages of a row carry beside their payload, and how they are sent.
+pub struct Shape {
+    pub name: &'static str,
+    /// Whether they have a key: the user's id, of four characters; of `rdkafka_performance` always the same.
+    pub key: bool,
+    /// Whether they have the sink's two headers: the event's id, and the version of its form.
+    pub headers: bool,
+    pub compression: &'static str,
+    pub partitioner: &'static str,
 }
 
 /// A run, from the first message to the last report.
 #[derive(Clone, Copy)]
 pub struct Run {
     pub took: Duration,
-    /// Processor time of this process meanwhile, with the mock, where that is used; of `rdkafka_performance` all of it.
+    /// Processor time of this process meanwhile, with the mock, where that is used, and of `rdkafka_performance`.
     pub cpu: Duration,
 }
 
-/// Those "like with like" do what `rdkafka_performance` does: every one of its messages is the same buffer, which lz4 makes
-/// next to nothing of, and has no key to be hashed; so there they have no compression and no keys either. The sink alone is
-/// given lines that were made before, as the bare loop is: what it takes longer through the host is the host's work.
-pub const CONTENDERS: [Contender; 13] = [
-    row("bare loop (rd_kafka_produce_batch, poll thread)", 0, |load| {
-        load.bare(Keys::Users, Headers::None, "lz4")
-    }),
-    row("the sink through the host, headers = []", 0, |load| load.sink("headers = []")),
-    row("bare loop with two headers (rd_kafka_produceva)", 2, |load| {
-        load.bare(Keys::Users, Headers::Two, "lz4")
-    }),
-    row("the sink through the host, its default two headers", 2, |load| load.sink("")),
-    row("the same, compression none", 2, |load| load.sink(r#"librdkafka = { "compression.type" = "none" }"#)),
-    row("rdkafka's ThreadedProducer, no headers", 0, Load::threaded),
-    row("rdkafka_performance (C), one buffer, lz4", 0, |load| load.performance("lz4")),
-    row("like with like: rdkafka_performance (C)", 7, |load| load.performance("none")),
-    row("like with like: bare loop", 7, |load| load.bare(Keys::None, Headers::None, "none")),
-    row("like with like: the sink through the host", 7, |load| load.sink(LIKE_C)),
-    row("the sink alone, headers = []", 0, |load| load.alone(json!({"headers": []}))),
-    row("the sink alone, its default two headers", 2, |load| load.alone(json!({}))),
-    row("like with like: the sink alone", 7, |load| {
-        load.alone(json!({"headers": [], "key": "none", "librdkafka": {"compression.type": "none"}}))
-    }),
+/// The sink's defaults.
+const DEFAULT: Shape =
+    Shape { name: "default", key: true, headers: true, compression: "lz4", partitioner: "murmur2_random" };
+const NO_HEADERS: Shape = Shape { name: "no headers", headers: false, ..DEFAULT };
+/// What `rdkafka_performance` can send as well: all its messages are one buffer, of which lz4 makes next to nothing, and have
+/// one key, whose partition would get them all.
+const AS_C: Shape = Shape { name: "as C", compression: "none", partitioner: "random", ..DEFAULT };
+const PAYLOAD_ONLY: Shape =
+    Shape { name: "payload only, as C", key: false, headers: false, compression: "none", ..DEFAULT };
+
+/// The bare loop and the sink alone send lines that were made before: what takes longer through the host is the host's work.
+pub const CONTENDERS: [Contender; 14] = [
+    row("bare loop (rd_kafka_produceva)", &DEFAULT, 0, Load::bare),
+    row("the sink alone", &DEFAULT, 0, Load::alone),
+    row("the sink through the host", &DEFAULT, 0, Load::sink),
+    row("bare loop (rd_kafka_produce_batch)", &NO_HEADERS, 3, Load::bare),
+    row("the sink alone", &NO_HEADERS, 3, Load::alone),
+    row("the sink through the host", &NO_HEADERS, 3, Load::sink),
+    row("rdkafka_performance (C)", &AS_C, 6, Load::performance),
+    row("bare loop", &AS_C, 6, Load::bare),
+    row("the sink alone", &AS_C, 6, Load::alone),
+    row("the sink through the host", &AS_C, 6, Load::sink),
+    row("rdkafka_performance (C)", &PAYLOAD_ONLY, 10, Load::performance),
+    row("bare loop", &PAYLOAD_ONLY, 10, Load::bare),
+    row("the sink alone", &PAYLOAD_ONLY, 10, Load::alone),
+    row("the sink through the host", &PAYLOAD_ONLY, 10, Load::sink),
 ];
 
-const fn row(name: &'static str, against: usize, run: fn(&Load) -> Run) -> Contender {
-    Contender { name, against, run }
+const fn row(
+    name: &'static str,
+    shape: &'static Shape,
+    against: usize,
+    run: fn(&Load, &Shape) -> Run,
+) -> Contender {
+    Contender { name, shape, against, run }
 }
 
-/// Options that leave out what `rdkafka_performance` does not do.
-const LIKE_C: &str = r#"headers = []
-key = "none"
-librdkafka = { "compression.type" = "none" }"#;
+impl Shape {
+    /// The properties of all contenders, which are those of the sink.
+    pub fn properties(&self) -> [(&'static str, &'static str); 7] {
+        [
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("linger.ms", "5"),
+            ("queue.buffering.max.messages", "100000"),
+            ("queue.buffering.max.kbytes", "65536"),
+            ("compression.type", self.compression),
+            ("partitioner", self.partitioner),
+        ]
+    }
 
-/// The properties of all of them, which are those of the sink.
-pub const PROPERTIES: [(&str, &str); 6] = [
-    ("acks", "all"),
-    ("enable.idempotence", "true"),
-    ("compression.type", "lz4"),
-    ("linger.ms", "5"),
-    ("queue.buffering.max.messages", "100000"),
-    ("queue.buffering.max.kbytes", "65536"),
-];
+    /// The sink's options.
+    fn options(&self, servers: &str) -> Value {
+        let mut options = json!({
+            "topic": TOPIC,
+            "bootstrap_servers": servers,
+            "librdkafka": { "compression.type": self.compression, "partitioner": self.partitioner },
+        });
+        if !self.key {
+            options["key"] = json!("none");
+        }
+        if !self.headers {
+            options["headers"] = json!([]);
+        }
+        options
+    }
+}
 
 const USERS: usize = 100;
 const LINES: usize = 10_000;
 /// The worker's defaults for the sink.
 const BATCH: usize = 2000;
 const IN_FLIGHT: usize = 8;
+/// `queue.buffering.max.messages`.
+const QUEUE: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is sent.
@@ -117,27 +152,12 @@ impl Load {
         self.lines[0].0.len()
     }
 
-    fn config(&self, compression: &str) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        for (name, value) in PROPERTIES {
-            config.set(name, value);
-        }
-        config.set("partitioner", "murmur2_random").set("bootstrap.servers", &self.servers);
-        config.set("compression.type", compression);
-        config
-    }
-
-    fn sink(&self, options: &str) -> Run {
+    fn sink(&self, shape: &Shape) -> Run {
         let dir = Dir::empty();
         dir.install("libaudit_sink_kafka.so");
-        dir.write(
-            "audit.toml",
-            format!(
-                "[audit_logger]\nclass = \"kafka.KafkaAuditLogger\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n\
-                 bootstrap_servers = \"{}\"\n{options}\n",
-                self.servers
-            ),
-        );
+        let options = shape.options(&self.servers);
+        let config = json!({"audit_logger": {"class": "kafka.KafkaAuditLogger", "options": options}});
+        dir.write("audit.toml", toml::to_string(&config).expect("tables and texts"));
         let config = Config::load(&dir.path("audit.toml")).expect("a good configuration");
         let logger = Logger::open(config, &Loading::default()).expect("the sink opens");
         // A first message, for everybody: getting the producer's id from the broker takes half a second now and then.
@@ -154,13 +174,11 @@ impl Load {
         run
     }
 
-    fn alone(&self, mut options: Value) -> Run {
+    fn alone(&self, shape: &Shape) -> Run {
         let host = Arc::new(Acknowledged::default());
-        options["topic"] = json!(TOPIC);
-        options["bootstrap_servers"] = json!(self.servers);
-        let options = KafkaOptions::from_json(options).expect("good options");
-        let mut sink =
-            KafkaSink::open(options, testing::context(), Host::new(host.clone())).expect("the sink opens");
+        let options = KafkaOptions::from_json(shape.options(&self.servers)).expect("good options");
+        let context = Context { batch_size: BATCH, max_in_flight: IN_FLIGHT, ..testing::context() };
+        let mut sink = KafkaSink::open(options, context, Host::new(host.clone())).expect("the sink opens");
         let first = TestBatch::new(&self.events[..1]);
         assert_eq!(first.lend(|batch| sink.write_batch(batch)), Ok(Written::Pending { taken: 1 }));
         host.wait_for(1);
@@ -179,67 +197,36 @@ impl Load {
         clock.stop()
     }
 
-    fn bare(&self, keys: Keys, headers: Headers, compression: &str) -> Run {
-        let producer = BareProducer::new(&self.config(compression), TOPIC, keys);
+    fn bare(&self, shape: &Shape) -> Run {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.servers);
+        for (name, value) in shape.properties() {
+            config.set(name, value);
+        }
+        let producer = BareProducer::new(&config, TOPIC, shape);
         producer.connect();
-        producer.send_all(&self.lines, 1, headers);
+        producer.send_all(&self.lines, 1);
         let clock = Clock::start();
-        producer.send_all(&self.lines, self.messages, headers);
+        producer.send_all(&self.lines, self.messages);
         let run = clock.stop();
         assert_eq!(producer.delivered(), self.messages + 1);
         run
     }
 
-    fn threaded(&self) -> Run {
-        #[derive(Clone, Default)]
-        struct Count(Arc<AtomicUsize>);
-        impl ClientContext for Count {}
-        impl ProducerContext<NoCustomPartitioner> for Count {
-            type DeliveryOpaque = ();
-            fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-                assert!(result.is_ok(), "{:?}", result.as_ref().err());
-                self.0.fetch_add(1, Ordering::Release);
-            }
-        }
-        let count = Count::default();
-        let producer: ThreadedProducer<Count> =
-            self.config("lz4").create_with_context(count.clone()).expect("a producer");
-        let _ = rdkafka::producer::Producer::client(&producer).fetch_metadata(Some(TOPIC), PATIENCE);
-        let (line, user) = &self.lines[0];
-        producer.send(BaseRecord::to(TOPIC).payload(line).key(user)).expect("room for the first");
-        rdkafka::producer::Producer::flush(&producer, PATIENCE).expect("the first is delivered");
-        let all = self.messages + count.0.load(Ordering::Acquire);
-        let clock = Clock::start();
-        for (line, user) in self.lines.iter().cycle().take(self.messages) {
-            let mut record = BaseRecord::to(TOPIC).payload(line).key(user);
-            while let Err((_, back)) = producer.send(record) {
-                record = back;
-                // Its queue is full; rdkafka has no call that waits for room.
-                thread::sleep(Duration::from_millis(1));
-            }
-        }
-        while count.0.load(Ordering::Acquire) < all {
-            // Once, at the end, and at most a millisecond too long.
-            thread::sleep(Duration::from_millis(1));
-        }
-        clock.stop()
-    }
-
-    fn performance(&self, compression: &str) -> Run {
-        match &self.performance {
-            Some(program) => {
-                let before = processor_time(libc::RUSAGE_CHILDREN);
-                let took = performance::run(
-                    program,
-                    &self.servers,
-                    self.messages,
-                    self.payload_bytes(),
-                    compression,
-                );
-                Run { took, cpu: processor_time(libc::RUSAGE_CHILDREN) - before }
-            }
-            None => Run { took: Duration::MAX, cpu: Duration::ZERO },
-        }
+    /// What this many messages cost beyond those that fill its queue, which it does while it still connects and waits for
+    /// the producer's id: two runs, of which the shorter one is taken away.
+    fn performance(&self, shape: &Shape) -> Run {
+        let Some(program) = &self.performance else {
+            return Run { took: Duration::MAX, cpu: Duration::ZERO };
+        };
+        let run = |messages| {
+            let both = || processor_time(libc::RUSAGE_CHILDREN) + processor_time(libc::RUSAGE_SELF);
+            let before = both();
+            let took = performance::run(program, &self.servers, messages, self.payload_bytes(), shape);
+            Run { took, cpu: both() - before }
+        };
+        let (start, all) = (run(QUEUE), run(QUEUE + self.messages));
+        Run { took: all.took.saturating_sub(start.took), cpu: all.cpu.saturating_sub(start.cpu) }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::TOPIC;
-use crate::contenders::PROPERTIES;
+use crate::contenders::Shape;
 
 /// Compiles it beside this program, from what cargo has built; `None`, with the reason on the screen, where that fails.
 pub fn build() -> Option<PathBuf> {
@@ -25,24 +25,21 @@ pub fn build() -> Option<PathBuf> {
     }
 }
 
-/// How long it takes for this many messages, beyond what it takes for one: its own figure begins before it is connected
-/// and has the producer's id, which the other runs leave out.
-pub fn run(program: &Path, servers: &str, messages: usize, bytes: usize, compression: &str) -> Duration {
-    let one = run_once(program, servers, 1, bytes, compression);
-    run_once(program, servers, messages + 1, bytes, compression).saturating_sub(one)
-}
-
-fn run_once(program: &Path, servers: &str, messages: usize, bytes: usize, compression: &str) -> Duration {
+/// How long it takes from its start to the last delivery report.
+pub fn run(program: &Path, servers: &str, messages: usize, bytes: usize, shape: &Shape) -> Duration {
     let (count, size) = (messages.to_string(), bytes.to_string());
     let mut command = Command::new(program);
     command.args(["-P", "-t", TOPIC, "-b", servers, "-c", &count, "-s", &size, "-q"]);
-    for (name, value) in PROPERTIES {
+    for (name, value) in shape.properties() {
         command.args(["-X", &format!("{name}={value}")]);
     }
-    command.args(["-X", &format!("compression.type={compression}")]);
-    let started = Instant::now();
+    if shape.key {
+        command.args(["-k", "4242"]);
+    }
+    if shape.headers {
+        command.args(["-H", "event_id=019a0000-0000-7000-8000-000000000000", "-H", "schema=1"]);
+    }
     let output = command.output().expect("rdkafka_performance starts");
-    let took = started.elapsed();
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
@@ -52,5 +49,5 @@ fn run_once(program: &Path, servers: &str, messages: usize, bytes: usize, compre
         .rev()
         .filter(|line| line.contains(&format!("{messages} delivered")))
         .find_map(|line| line.split(" in ").nth(1)?.split("ms").next()?.trim().parse().ok());
-    milliseconds.map_or(took, Duration::from_millis)
+    Duration::from_millis(milliseconds.expect("its last line says how long it took"))
 }

@@ -6,7 +6,7 @@ use std::ptr;
 use std::time::SystemTime;
 
 use audit_kafka_message::{Form, Message, NotCanonical, Payload};
-use audit_plugin_api::{Batch, Event, Held};
+use audit_plugin_api::{Batch, Event};
 use rdkafka::bindings as rd;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 
@@ -35,15 +35,19 @@ impl Producer {
     pub fn send(&self, batch: &Batch<'_>, count: usize, form: &Form, settled: &mut Settled) -> Sent {
         let held = (form.payload == Payload::Full).then(|| batch.hold());
         let slot = self.in_flight().begin(batch.id(), count, held.clone());
+        // Asked for once, and not for each event: that is a call to the host.
+        let runs: Option<Vec<&[u8]>> =
+            held.as_ref().map(|held| (0..batch.runs().len()).map(|run| held.run(run)).collect());
+        let runs = runs.as_deref();
         let mut progress = Progress::default();
-        match &held {
-            Some(held) if form.headers.is_empty() => {
-                self.send_lines(batch, count, form, held, slot, &mut progress);
+        match runs {
+            Some(runs) if form.headers.is_empty() => {
+                self.send_lines(batch, count, form, runs, slot, &mut progress);
             }
             _ => {
                 let now = milliseconds_since_1970();
                 for (position, event) in batch.events().take(count).enumerate() {
-                    let sent = self.send_event(&event, form, held.as_ref(), now, opaque(slot, position));
+                    let sent = self.send_event(&event, form, runs, now, opaque(slot, position));
                     if !progress.note(position, sent) {
                         break;
                     }
@@ -58,13 +62,13 @@ impl Producer {
         progress.sent
     }
 
-    /// Sends canonical lines without headers, in one call.
+    /// Sends canonical lines without headers, in one call. The runs are those that the slot keeps.
     fn send_lines(
         &self,
         batch: &Batch<'_>,
         count: usize,
         form: &Form,
-        held: &Held,
+        runs: &[&[u8]],
         slot: u32,
         progress: &mut Progress,
     ) {
@@ -75,7 +79,7 @@ impl Producer {
             keys.clear();
             messages.clear();
             for (position, event) in events.by_ref().take(CHUNK) {
-                let payload = line_in(held, &event);
+                let payload = line_in(runs, &event);
                 let key = Message::key(&event, form.key);
                 // The bytes of a key that is made here stay where they are when the key itself moves.
                 let (raw_key, key_len) = raw_key(key.as_deref());
@@ -93,7 +97,7 @@ impl Producer {
                 });
             }
             // SAFETY: topic, messages and keys are alive during the call, and librdkafka copies keys. The payloads lie in
-            // the bytes of `held`, which the slot keeps until the last report of the batch, or until the client is gone.
+            // `runs`, which the slot keeps until the last report of the batch, or until the client is gone.
             unsafe {
                 rd::rd_kafka_produce_batch(
                     self.topic.as_ptr(),
@@ -112,15 +116,16 @@ impl Producer {
         }
     }
 
+    /// Sends one event: its canonical line, where there are runs, which are those that the slot keeps.
     fn send_event(
         &self,
         event: &Event<'_>,
         form: &Form,
-        held: Option<&Held>,
+        runs: Option<&[&[u8]]>,
         now: i64,
         opaque: *mut c_void,
     ) -> Result<RDKafkaRespErr, NotCanonical> {
-        let line = held.map(|held| line_in(held, event));
+        let line = runs.map(|runs| line_in(runs, event));
         let made = match line {
             Some(_) => Cow::Borrowed(&[][..]),
             None => Message::payload(event, form.payload)?,
@@ -200,11 +205,12 @@ impl Progress {
     }
 }
 
-/// The line of an event in the bytes that are held.
-fn line_in<'h>(held: &'h Held, event: &Event<'_>) -> &'h [u8] {
+/// The line of an event in the runs of its batch.
+fn line_in<'r>(runs: &[&'r [u8]], event: &Event<'_>) -> &'r [u8] {
     let raw = event.raw();
     let start = raw.offset as usize;
-    held.run(raw.run as usize).get(start..start + raw.len as usize).unwrap_or_default()
+    let run = runs.get(raw.run as usize);
+    run.and_then(|run| run.get(start..start + raw.len as usize)).unwrap_or_default()
 }
 
 /// What a report brings back: a number in the place of a pointer.
