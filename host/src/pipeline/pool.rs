@@ -4,6 +4,7 @@
 //! run would be mapped anew by the allocator each time. What lies here and what is in use are together within
 //! `capacity_bytes`, and a few MiB.
 
+use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
@@ -22,7 +23,8 @@ const SPARE_RUNS: usize = 8;
 pub struct Pool {
     chunk_bytes: usize,
     run_bytes: usize,
-    chunks: Mutex<Vec<Buffer>>,
+    /// Used in turn: one that was read a moment ago lies in the reader's cache, and who writes into it waits for that.
+    chunks: Mutex<VecDeque<Buffer>>,
     runs: Mutex<Vec<(Vec<u8>, Vec<RawEvent>)>>,
 }
 
@@ -56,7 +58,7 @@ impl Pool {
 
     /// A buffer of the size of a chunk, filled with anything.
     pub fn chunk(&self) -> Buffer {
-        let spare = self.chunks.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = self.chunks.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         spare.unwrap_or_else(|| Buffer::touched(self.chunk_bytes))
     }
 
@@ -65,7 +67,7 @@ impl Pool {
         if buffer.len() == self.chunk_bytes {
             let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
             if chunks.len() < SPARE_CHUNKS.max(room / self.chunk_bytes) {
-                chunks.push(buffer);
+                chunks.push_back(buffer);
             }
         }
     }
