@@ -10,6 +10,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
@@ -20,6 +22,10 @@ use super::{Reason, Sha256, native};
 
 /// How much is copied at a time: it is hashed while it is in the cache.
 const PIECE_BYTES: usize = 128 << 10;
+/// From this size on another thread hashes what this one copies: each takes about half a millisecond a MB.
+const LARGE_BYTES: u64 = 4 << 20;
+/// So many pieces the copying may be ahead of the hashing.
+const PIECES_AHEAD: usize = 8;
 /// The longest name that the kernel gives a memory file.
 const MAX_NAME_BYTES: usize = 249;
 
@@ -96,17 +102,53 @@ fn seal(plugin: &File, path: &Path) -> io::Result<Option<(File, Sha256)>> {
 
 /// Copies all of the plugin, and returns the hash of what was written. Until the copy is sealed, a moment later, only who may
 /// trace this process could change it.
-fn copy_and_hash(mut plugin: &File, mut memory: &File) -> io::Result<Sha256> {
+fn copy_and_hash(mut plugin: &File, memory: &File) -> io::Result<Sha256> {
     plugin.seek(SeekFrom::Start(0))?;
+    if plugin.metadata()?.len() >= LARGE_BYTES {
+        return copy_while_another_hashes(plugin, memory);
+    }
     let mut hasher = Hasher::default();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
-        match plugin.read(&mut piece) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(len) => {
-                hasher.update(&piece[..len]);
-                memory.write_all(&piece[..len])?;
+        match copy_piece(plugin, memory, &mut piece)? {
+            0 => return Ok(hasher.finish()),
+            len => hasher.update(&piece[..len]),
+        }
+    }
+}
+
+fn copy_while_another_hashes(plugin: &File, memory: &File) -> io::Result<Sha256> {
+    thread::scope(|scope| {
+        let (copied, pieces) = mpsc::sync_channel::<Vec<u8>>(PIECES_AHEAD);
+        let (hashed, used) = mpsc::channel();
+        let hashing = thread::Builder::new().name("audit-hash".into()).spawn_scoped(scope, move || {
+            let mut hasher = Hasher::default();
+            for piece in pieces {
+                hasher.update(&piece);
+                // Nobody wants it after the last one.
+                let _ = hashed.send(piece);
             }
+            hasher.finish()
+        })?;
+        loop {
+            let mut piece = used.try_recv().unwrap_or_default();
+            piece.resize(PIECE_BYTES, 0);
+            let len = copy_piece(plugin, memory, &mut piece)?;
+            piece.truncate(len);
+            if len == 0 || copied.send(piece).is_err() {
+                break;
+            }
+        }
+        drop(copied);
+        hashing.join().map_err(|_| io::Error::other("the thread that hashes it has panicked"))
+    })
+}
+
+/// Copies what one read brings; how much that is, 0 at the end.
+fn copy_piece(mut plugin: &File, mut memory: &File, piece: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match plugin.read(piece) {
+            Ok(len) => return memory.write_all(&piece[..len]).map(|()| len),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -178,7 +220,8 @@ mod tests {
 
     #[test]
     fn a_plugin_of_many_pieces_is_copied_whole_and_its_hash_is_that_of_the_copy() {
-        for len in [0, PIECE_BYTES - 1, PIECE_BYTES, 5 * PIECE_BYTES + 3] {
+        let large = LARGE_BYTES as usize;
+        for len in [0, PIECE_BYTES - 1, PIECE_BYTES, 5 * PIECE_BYTES + 3, large, 2 * large + 3] {
             let bytes: Vec<u8> = (0..len).map(|at| (at / 7) as u8).collect();
             let (_file, plugin) = plugin_of(&bytes);
             let image = Image::copy(&plugin).unwrap();
