@@ -39,14 +39,27 @@ pub struct Latency {
     pub p999: u64,
     #[allow(missing_docs)]
     pub max: u64,
+    /// Mean of those up to p99: where a counter moves in large steps, p50 is one of them, and this lies between.
+    #[serde(default)]
+    pub mean_to_p99: f64,
 }
 
 impl Latency {
     /// Of all durations.
     pub fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile);
-        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: histogram.max() }
+        let mean_to_p99 = mean_to(histogram, at(0.99));
+        Self { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: histogram.max(), mean_to_p99 }
     }
+}
+
+fn mean_to(histogram: &Histogram<u64>, most: u64) -> f64 {
+    let counted = histogram.iter_recorded().take_while(|value| value.value_iterated_to() <= most);
+    let (sum, count) = counted.fold((0.0, 0), |(sum, count), value| {
+        let here = value.count_since_last_iteration();
+        (sum + histogram.median_equivalent(value.value_iterated_to()) as f64 * here as f64, count + here)
+    });
+    if count == 0 { 0.0 } else { sum / count as f64 }
 }
 
 impl Outcome {
