@@ -20,7 +20,7 @@ use super::file::PluginFile;
 use super::sha256::Hasher;
 use super::{Reason, Sha256, native};
 
-/// How much is copied at a time: it is hashed while it is in the cache.
+/// How much is copied at a time, so that it is still in the cache when it is hashed.
 const PIECE_BYTES: usize = 128 << 10;
 /// From this size on another thread hashes what this one copies: each takes about half a millisecond a MB.
 const LARGE_BYTES: u64 = 4 << 20;

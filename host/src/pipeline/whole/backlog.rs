@@ -34,36 +34,12 @@ pub struct OpenedSpool {
     pub backlog: Backlog,
 }
 
-/// Bytes beyond `capacity_bytes` that there may be for lines where all of it is for segments.
-const MOST_SURPLUS: usize = 8 << 20;
-
-/// What `capacity_bytes` is for.
-pub struct Shares {
-    /// Segments of the spool that stay mapped.
-    pub segments: usize,
-    /// Lines, and without a spool all that waits. With one few are needed at a time, since a sink reads in order.
-    pub lines: usize,
-}
-
-impl Shares {
-    /// A spool that is not larger than `capacity_bytes` stays mapped as a whole; a larger one in part.
-    pub fn of(buffer: &BufferSettings) -> Self {
-        let capacity = buffer.capacity_bytes;
-        let Some(spool) = &buffer.spool else { return Self { segments: 0, lines: capacity } };
-        match usize::try_from(spool.max_bytes) {
-            Ok(most) if most <= capacity => {
-                Self { segments: most, lines: (capacity - most).max(MOST_SURPLUS.min(capacity / 8)) }
-            }
-            _ => Self { segments: capacity / 4 * 3, lines: capacity / 4 },
-        }
-    }
-}
-
 /// Opens the spool, and reads what an earlier process left in it.
 pub fn open_spool(
     disk: Arc<dyn Disk>,
     settings: &SpoolSettings,
     buffer: &BufferSettings,
+    mapped_bytes: usize,
     sinks: Vec<String>,
     bodies: Arc<Bodies>,
 ) -> Result<OpenedSpool, SpoolError> {
@@ -73,7 +49,7 @@ pub fn open_spool(
         max_bytes: settings.max_bytes,
         max_event_bytes: buffer.max_event_bytes,
         chunk_bytes: CHUNK_BYTES,
-        mapped_bytes: Shares::of(buffer).segments,
+        mapped_bytes,
         shadow: SpoolRoom::wants_copies(settings),
         sinks,
         heirs_of_all: settings.heirs == Heirs::AllSinks,

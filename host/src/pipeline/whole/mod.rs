@@ -9,6 +9,7 @@ mod open;
 #[cfg(test)]
 mod peek;
 mod record;
+mod shares;
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};

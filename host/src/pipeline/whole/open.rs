@@ -7,9 +7,10 @@ use std::time::Duration;
 use audit_plugin_api::SinkError;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::backlog::{Recovered, Shares, hand_out, open_spool};
+use super::backlog::{Recovered, hand_out, open_spool};
 use super::close::Closing;
 use super::record::Turnstile;
+use super::shares::Shares;
 use super::{Pipeline, SinkSetup};
 use crate::config::{BufferSettings, DeliverySettings, Secrets, SinkSettings};
 use crate::pipeline::budget::Budget;
@@ -53,12 +54,15 @@ impl Pipeline {
         let fanout = Arc::new(Fanout::default());
         let wakes = |settings: &SinkSettings| settings.use_worker && settings.batch_size == 1;
         let pool = Arc::new(Pool::new(buffer.capacity_bytes));
-        let memory = Arc::new(Budget::new(Shares::of(&buffer).lines));
+        let shares = Shares::of(&buffer);
+        let memory = Arc::new(Budget::new(shares.lines));
         let names = setups.iter().map(|setup| setup.settings.name.clone()).collect();
         let bodies = Arc::new(Bodies::new(pool.clone(), memory.clone()));
         let opened = match &buffer.spool {
             None => None,
-            Some(settings) => Some(open_spool(disk, settings, &buffer, names, bodies.clone())?),
+            Some(settings) => {
+                Some(open_spool(disk, settings, &buffer, shares.segments, names, bodies.clone())?)
+            }
         };
         let recovered = opened.as_ref().map_or_else(
             || Recovered::nothing(setups.len()),
