@@ -2,8 +2,10 @@
 //!
 //! With `AUDIT_KAFKA=real` these are Apache Kafka, made by `tests/kafka/broker.sh`, and what arrives is read by
 //! confluent-kafka (`tests/kafka/client.py`, run by `$AUDIT_KAFKA_PYTHON`). Otherwise they are librdkafka's mock brokers in
-//! this process, whose events are fewer, and which know neither users nor TLS. Each test says which it used.
+//! this process, whose events are fewer, and which know neither users nor TLS. Standard error says which it was.
 
+#[path = "kafka/arrived.rs"]
+mod arrived;
 #[path = "kafka/cluster.rs"]
 mod cluster;
 #[path = "kafka/delivery.rs"]
@@ -19,12 +21,18 @@ mod real;
 #[path = "kafka/refusals.rs"]
 mod refusals;
 
+use std::time::Duration;
+
 use audit_tests::Dir;
+use serde_json::Value;
 
 /// The topic of all tests.
 const TOPIC: &str = "permission-events";
 /// The plugin that `cargo test` has built.
 const PLUGIN: &str = "libaudit_sink_kafka.so";
+
+/// How long what brokers have to do may take.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A folder whose `audit.toml` has a Kafka sink at these brokers; `more` are further lines of its options, and what
 /// follows them.
@@ -39,4 +47,9 @@ fn kafka_dir(servers: &str, more: &str) -> Dir {
         ),
     );
     dir
+}
+
+fn dead_letters(dir: &Dir) -> Vec<Value> {
+    let lines = dir.lines("dead-letters.ndjson");
+    lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }

@@ -7,8 +7,9 @@
 #   broker.sh resume DIR NODE     starts a node again, and waits until it serves
 #   broker.sh stop DIR            ends all nodes
 #
-# After `start`, DIR/env holds the addresses: PLAINTEXT (anonymous, may do everything), SASL (users writer and reader,
-# password NAME-secret), TLS (trust DIR/ca.pem; DIR/other-ca.pem is another authority). Needs a JDK 17 and Maven.
+# After `start`, DIR/env holds the version of KAFKA and the addresses: PLAINTEXT (anonymous, may do everything), SASL
+# (PLAIN; users writer and reader, password NAME-secret), TLS (trust DIR/ca.pem; DIR/other-ca.pem is another authority) and
+# SASL_TLS (both: SCRAM-SHA-512; user audit, password audit-secret). Needs a JDK 17 and Maven.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 command=${1:?start, kill, pause, resume or stop}
@@ -16,8 +17,10 @@ dir=${2:?the folder of the cluster}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
+version=$(sed -n '/<artifactId>kafka_2.13</{n;s/.*<version>\(.*\)<.*/\1/p}' "$here/pom.xml")
+
 class_path() {
-    local cached="${XDG_CACHE_HOME:-$HOME/.cache}/audit-host-tests/kafka-4.3.1.class-path"
+    local cached="${XDG_CACHE_HOME:-$HOME/.cache}/audit-host-tests/kafka-$version.class-path"
     # A cached class path is good as long as its jars are there.
     if [ ! -s "$cached" ] || ! tr ':' '\n' <"$cached" | while read -r jar; do [ -f "$jar" ] || exit 1; done; then
         mkdir -p "$(dirname "$cached")"
@@ -57,32 +60,39 @@ keys() {
 }
 
 configure() {
-    local nodes=$1 ports voters="" plaintext="" sasl="" tls="" node
-    read -ra ports <<<"$(free_ports $((nodes * 4)))"
+    local nodes=$1 ports voters="" plaintext="" sasl="" tls="" sasl_tls="" node
+    read -ra ports <<<"$(free_ports $((nodes * 5)))"
     for ((node = 1; node <= nodes; node++)); do
-        voters+=",$node@127.0.0.1:${ports[node * 4 - 1]}"
-        plaintext+=",127.0.0.1:${ports[node * 4 - 4]}"
-        sasl+=",127.0.0.1:${ports[node * 4 - 3]}"
-        tls+=",127.0.0.1:${ports[node * 4 - 2]}"
+        local at=$((node * 5 - 5))
+        plaintext+=",127.0.0.1:${ports[at]}"
+        sasl+=",127.0.0.1:${ports[at + 1]}"
+        tls+=",127.0.0.1:${ports[at + 2]}"
+        sasl_tls+=",127.0.0.1:${ports[at + 3]}"
+        voters+=",$node@127.0.0.1:${ports[at + 4]}"
     done
     local in_sync=$((nodes == 1 ? 1 : 2))
     for ((node = 1; node <= nodes; node++)); do
         mkdir -p "$dir/$node"
-        local at=$((node * 4 - 4))
+        at=$((node * 5 - 5))
         cat >"$dir/$node/server.properties" <<PROPERTIES
 process.roles=broker,controller
 node.id=$node
 controller.quorum.voters=${voters:1}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:${ports[at]},SASL://127.0.0.1:${ports[at + 1]},TLS://127.0.0.1:${ports[at + 2]},CONTROLLER://127.0.0.1:${ports[at + 3]}
-advertised.listeners=PLAINTEXT://127.0.0.1:${ports[at]},SASL://127.0.0.1:${ports[at + 1]},TLS://127.0.0.1:${ports[at + 2]}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:${ports[at]},SASL://127.0.0.1:${ports[at + 1]},TLS://127.0.0.1:${ports[at + 2]},SASL_TLS://127.0.0.1:${ports[at + 3]},CONTROLLER://127.0.0.1:${ports[at + 4]}
+advertised.listeners=PLAINTEXT://127.0.0.1:${ports[at]},SASL://127.0.0.1:${ports[at + 1]},TLS://127.0.0.1:${ports[at + 2]},SASL_TLS://127.0.0.1:${ports[at + 3]}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASL_TLS:SASL_SSL,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_writer="writer-secret" user_reader="reader-secret";
 listener.name.tls.ssl.keystore.type=PKCS12
 listener.name.tls.ssl.keystore.location=$dir/server.p12
 listener.name.tls.ssl.keystore.password=of-the-tests
+listener.name.sasl_tls.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_tls.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_tls.ssl.keystore.type=PKCS12
+listener.name.sasl_tls.ssl.keystore.location=$dir/server.p12
+listener.name.sasl_tls.ssl.keystore.password=of-the-tests
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 log.dirs=$dir/$node/data
@@ -100,7 +110,8 @@ controller.quorum.election.timeout.ms=500
 controller.quorum.fetch.timeout.ms=1000
 PROPERTIES
     done
-    printf 'PLAINTEXT=%s\nSASL=%s\nTLS=%s\n' "${plaintext:1}" "${sasl:1}" "${tls:1}" >"$dir/env"
+    printf 'KAFKA=%s\nPLAINTEXT=%s\nSASL=%s\nTLS=%s\nSASL_TLS=%s\n' \
+        "$version" "${plaintext:1}" "${sasl:1}" "${tls:1}" "${sasl_tls:1}" >"$dir/env"
 }
 
 launch() {
@@ -158,7 +169,8 @@ start)
     configure "$count"
     cluster=$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')
     for node in $(nodes); do
-        (java_exec kafka.tools.StorageTool format "--cluster-id=$cluster" -c "$dir/$node/server.properties") >"$dir/$node/log" 2>&1 ||
+        (java_exec kafka.tools.StorageTool format "--cluster-id=$cluster" -c "$dir/$node/server.properties" \
+            --add-scram 'SCRAM-SHA-512=[name=audit,password=audit-secret]') >"$dir/$node/log" 2>&1 ||
             { cat "$dir/$node/log" >&2; exit 1; }
         launch "$node"
     done
@@ -172,7 +184,7 @@ resume)
     ;;
 stop) for node in $(nodes); do end "$node" KILL; done ;;
 *)
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 64
     ;;
 esac

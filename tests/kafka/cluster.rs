@@ -1,5 +1,8 @@
 //! Brokers, real or mock: see the head of `kafka.rs`.
 
+use std::io::{self, Write};
+use std::sync::Once;
+
 use crate::mock::Mock;
 use crate::real::Real;
 
@@ -10,6 +13,14 @@ pub struct Consumed {
     pub key: Option<String>,
     pub value: String,
     pub headers: Vec<(String, String)>,
+}
+
+impl Consumed {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(header, _)| header == name);
+        found.map(|(_, value)| &**value).unwrap_or_else(|| panic!("no header {name}: {self:?}"))
+    }
 }
 
 /// Brokers of a test.
@@ -25,18 +36,26 @@ pub fn is_real() -> bool {
     std::env::var("AUDIT_KAFKA").is_ok_and(|kind| kind == "real")
 }
 
+/// Says something on standard error itself: the test harness keeps what is printed by a test that passes.
+pub fn say(text: &str) {
+    // Nothing is left to do where nobody reads it.
+    let _ = writeln!(io::stderr(), "kafka tests: {text}");
+}
+
 impl Cluster {
     /// Starts 1 or 3 brokers.
     pub fn start(brokers: i32) -> Self {
+        static SAID: Once = Once::new();
         match is_real() {
             true => {
-                println!("against {brokers} broker(s) of Apache Kafka");
-                Self::Real(Real::start(brokers))
+                let real = Real::start(brokers);
+                SAID.call_once(|| say(&format!("Apache Kafka {}", real.named("KAFKA"))));
+                Self::Real(real)
             }
             false => {
-                println!(
-                    "against {brokers} mock broker(s) of librdkafka; AUDIT_KAFKA=real runs Apache Kafka"
-                );
+                SAID.call_once(|| {
+                    say("librdkafka's mock brokers (AUDIT_KAFKA=real runs Apache Kafka: see .ci/kafka)")
+                });
                 Self::Mock(Mock::start(brokers))
             }
         }
@@ -45,7 +64,7 @@ impl Cluster {
     /// Where they can be reached.
     pub fn servers(&self) -> String {
         match self {
-            Self::Real(real) => real.address("PLAINTEXT"),
+            Self::Real(real) => real.named("PLAINTEXT"),
             Self::Mock(mock) => mock.servers(),
         }
     }

@@ -1,7 +1,6 @@
 //! The plugin beside a librdkafka and an OpenSSL that the host has linked itself: this test program has.
 
 use std::fs;
-use std::time::Duration;
 
 use audit_host::config::Config;
 use audit_host::logger::{AuditLogger, Loading, Logger};
@@ -12,9 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::cluster::Cluster;
-use crate::{PLUGIN, TOPIC, kafka_dir};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{PATIENCE, PLUGIN, TOPIC, kafka_dir};
 
 #[test]
 fn the_plugin_exports_one_symbol() {
@@ -40,7 +37,7 @@ fn a_host_with_a_librdkafka_of_its_own_sends_through_both() {
             let ca = real.path("ca.pem").to_str().expect("a path of ours").to_owned();
             own.set("security.protocol", "ssl").set("ssl.ca.location", &ca);
             (
-                real.address("TLS"),
+                real.named("TLS"),
                 format!("librdkafka = {{ \"security.protocol\" = \"ssl\", \"ssl.ca.location\" = {ca:?} }}"),
             )
         }

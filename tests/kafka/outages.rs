@@ -3,7 +3,6 @@
 //! Every event is recorded before the next step, so that a test ends with a fact and not with luck: what was consumed and
 //! what is in the dead letters are, together, exactly what was recorded.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -14,14 +13,14 @@ use audit_host::logger::{AuditLogger, Loading, Logger};
 use audit_host::pipeline::CloseReport;
 use audit_plugin_api::{Action, PermissionAuditEvent};
 use audit_tests::Dir;
+use audit_tests::oracle::id_of;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use serde_json::Value;
 
-use crate::cluster::{Cluster, Consumed};
+use crate::arrived::Arrived;
+use crate::cluster::{Cluster, Consumed, say};
 use crate::mock::Mock;
-use crate::{TOPIC, kafka_dir};
+use crate::{PATIENCE, TOPIC, dead_letters, kafka_dir};
 
-const PATIENCE: Duration = Duration::from_secs(180);
 const SETTINGS: &str = "delivery_timeout = 3\n[buffer]\nblock_timeout = 180\n";
 
 /// A logger, and how many events were recorded.
@@ -82,40 +81,38 @@ impl Load {
         }
     }
 
-    /// Closes the logger; nothing may be missing.
-    fn end(self, cluster: &Cluster) -> (CloseReport, Vec<Consumed>) {
+    /// Closes the logger; nothing may be missing. What had happened is said beside the figures.
+    fn end(self, cluster: &Cluster, what: &str) -> (CloseReport, Vec<Consumed>) {
         let report = self.logger.close(PATIENCE).expect("not in a callback");
         let totals = report.totals;
         let recorded = self.recorded.into_inner();
         assert_eq!((totals.accepted, totals.lost), (recorded as u64, 0), "{report:?}");
         let consumed = cluster.consume(TOPIC);
-        let dead = self.dir.lines("dead-letters.ndjson");
-        let dead: Vec<Value> = dead.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        let mut arrived: BTreeMap<String, Value> = BTreeMap::new();
-        let mut duplicates = 0;
-        for message in &consumed {
-            let event: Value = serde_json::from_str(&message.value).expect("JSON");
-            let id = event["event_id"].as_str().expect("an id").to_owned();
-            if let Some(other) = arrived.insert(id, event.clone()) {
-                assert_eq!(other, event, "a duplicate is the same event");
-                duplicates += 1;
-            }
-        }
-        let numbers = arrived
-            .values()
-            .chain(dead.iter().map(|letter| &letter["event"]))
-            .map(|event| event["attributes"][0].as_str().expect("a number").parse().expect("a number"));
-        let numbers: BTreeSet<usize> = numbers.collect();
-        assert!(numbers.iter().copied().eq(0..recorded), "{} of {recorded} arrived", numbers.len());
-        println!(
-            "recorded={recorded} consumed={} duplicates={duplicates} dead_letters={} retried={} lost={}",
+        let dead = dead_letters(&self.dir);
+        assert_eq!(totals.dead_lettered, dead.len() as u64, "{report:?}");
+        let Arrived { mut lines, duplicates } = Arrived::new(&consumed);
+        // A dead letter may have arrived all the same, and has the same id then.
+        let dead: Vec<String> = dead.iter().map(|letter| letter["event"].to_string()).collect();
+        lines.extend(dead.iter().map(|line| (id_of(line).expect("an id"), &**line)));
+        // An event that had arrived under two ids would stand here twice.
+        let mut numbers: Vec<usize> = lines.values().map(|line| number_of(line)).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..recorded), "{} of {recorded} events arrived", lines.len());
+        say(&format!(
+            "{what}: recorded={recorded} consumed={} duplicates={duplicates} dead_letters={} retried={} lost={}",
             consumed.len(),
             dead.len(),
             totals.retried,
             totals.lost
-        );
+        ));
         (report, consumed)
     }
+}
+
+/// The number that [`Load::record`] gave an event.
+fn number_of(line: &str) -> usize {
+    let event = PermissionAuditEvent::from_canonical(line.as_bytes()).expect("a canonical line");
+    event.attributes[0].parse().expect("a number")
 }
 
 #[test]
@@ -135,7 +132,7 @@ fn a_broker_that_is_killed_again_and_again_loses_nothing() {
         load.wait("events come back", || retried() > before);
         cluster.resume(1);
     });
-    let (report, _) = load.end(&cluster);
+    let (report, _) = load.end(&cluster, "one broker, killed six times");
     assert_eq!(report.totals.delivered, report.totals.accepted, "{report:?}");
     assert!(report.totals.retried > 0, "{report:?}");
 }
@@ -152,7 +149,7 @@ fn a_fatal_error_of_the_idempotent_producer_costs_one_instance_and_no_event() {
     let cluster = Cluster::Mock(mock);
     let load = Load::start(&cluster);
     load.record(5000);
-    let (report, consumed) = load.end(&cluster);
+    let (report, consumed) = load.end(&cluster, "a fatal error (mock)");
     assert_eq!((report.totals.delivered, consumed.len()), (5000, 5000), "{report:?}");
     assert!(report.totals.retried > 0, "the first instance was of no use: {report:?}");
 }
@@ -170,6 +167,6 @@ fn a_leader_of_three_that_is_killed_under_load_loses_nothing() {
         load.record_through(share, kill, || load.wait("another leads", || load.delivered() == before));
         cluster.resume(leader);
     }
-    let (report, _) = load.end(&cluster);
+    let (report, _) = load.end(&cluster, "three brokers, their leader killed twice");
     assert_eq!(report.totals.delivered, report.totals.accepted, "{report:?}");
 }

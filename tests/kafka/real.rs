@@ -20,11 +20,11 @@ impl Real {
         real
     }
 
-    /// The address of a listener: PLAINTEXT, SASL or TLS.
-    pub fn address(&self, listener: &str) -> String {
+    /// The address of a listener, PLAINTEXT, SASL, TLS or SASL_TLS, or the version of KAFKA.
+    pub fn named(&self, name: &str) -> String {
         let env = std::fs::read_to_string(self.path("env")).expect("what broker.sh has written");
-        let line = env.lines().find_map(|line| line.strip_prefix(listener)?.strip_prefix('='));
-        line.unwrap_or_else(|| panic!("no {listener} in {env}")).to_owned()
+        let line = env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("no {name} in {env}")).to_owned()
     }
 
     /// A file of the cluster, such as `ca.pem`.
@@ -33,7 +33,7 @@ impl Real {
     }
 
     pub fn create_topic(&self, topic: &str, partitions: i32, settings: &[&str]) {
-        let replicas = self.address("PLAINTEXT").split(',').count().to_string();
+        let replicas = self.named("PLAINTEXT").split(',').count().to_string();
         let partitions = partitions.to_string();
         let mut arguments = vec![topic, &partitions, &replicas];
         arguments.extend(settings);
@@ -67,7 +67,7 @@ impl Real {
 
     fn client(&self, command: &str, arguments: &[&str]) -> String {
         let python = std::env::var("AUDIT_KAFKA_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let bootstrap = self.address("PLAINTEXT");
+        let bootstrap = self.named("PLAINTEXT");
         run(Command::new(python).arg(file("client.py")).args([command, &bootstrap]).args(arguments))
     }
 }

@@ -4,10 +4,9 @@ use std::time::{Duration, Instant};
 
 use audit_tests::{Dir, Ran};
 use rdkafka::types::RDKafkaRespErr;
-use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::{TOPIC, kafka_dir};
+use crate::{TOPIC, dead_letters, kafka_dir};
 
 const EVENT: &str = "{\"action\":\"read\",\"granted\":true,\"user_id\":\"7\"}\n";
 /// Nothing here takes that long unless it hangs.
@@ -31,11 +30,6 @@ fn assert_refused(dir: &Dir, words: &[&str]) {
             assert!(said.contains(text), "{arguments:?}: no {text:?} in {said}");
         }
     }
-}
-
-fn dead_letters(dir: &Dir) -> Vec<Value> {
-    let lines = dir.lines("dead-letters.ndjson");
-    lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 #[test]
@@ -117,7 +111,7 @@ fn users_and_authorities_that_are_wrong_are_refused_in_words_and_right_ones_deli
     real.allow(TOPIC, "reader", &["READ", "DESCRIBE"]);
     let sasl = |user: &str, password: &str| {
         let dir = kafka_dir(
-            &real.address("SASL"),
+            &real.named("SASL"),
             "[audit_logger.options.librdkafka]\n\"security.protocol\" = \"sasl_plaintext\"\n\
              \"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"USER\"\n\"sasl.password\" = \"${file:password}\"\n"
                 .replace("USER", user)
@@ -128,7 +122,7 @@ fn users_and_authorities_that_are_wrong_are_refused_in_words_and_right_ones_deli
     };
     let tls = |ca: &str| {
         kafka_dir(
-            &real.address("TLS"),
+            &real.named("TLS"),
             &format!(
                 "[audit_logger.options.librdkafka]\n\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = {:?}\n",
                 real.path(ca)
