@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use audit_host::config::Config;
+use audit_host::logger::{AuditLogger, Loading, Logger};
+use audit_host::pipeline::FlushOutcome;
+use audit_plugin_api::PermissionAuditEvent;
 use audit_tests::Dir;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
-use crate::{TOPIC, kafka_dir};
+use crate::{PATIENCE, PLUGIN, TOPIC, kafka_dir};
 
 const REAL_EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/permission-events.ndjson");
 
 /// The canonical lines of the real events, as the file sink writes them.
-fn canonical_lines() -> Vec<String> {
+pub fn canonical_lines() -> Vec<String> {
     let dir =
         Dir::with("[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }\n");
     let ran = dir.audit_host(&["run", REAL_EVENTS]).run();
@@ -34,8 +38,6 @@ fn all_real_events_arrive_once_unchanged_in_order_for_each_key_with_their_header
     let cluster = Cluster::start(1);
     cluster.create_topic(TOPIC, 3);
     let dir = kafka_dir(&cluster.servers(), "");
-    let checked = dir.audit_host(&["check", "--probe"]).run();
-    assert_eq!(checked.status, 0, "{checked:?}");
     let ran = dir.audit_host(&["run", REAL_EVENTS]).run();
     assert_eq!(ran.status, 0, "{ran:?}");
     let summary = "accepted=5000 delivered=5000 retried=0 dead_lettered=0 dropped=0 rejected=0 lost=0";
@@ -58,6 +60,67 @@ fn all_real_events_arrive_once_unchanged_in_order_for_each_key_with_their_header
     assert_eq!(arrived.len(), expected.len());
     for (user, lines) in expected {
         assert!(arrived[&user] == lines, "the events of {user:?} differ");
+    }
+}
+
+#[test]
+fn a_probe_says_that_the_topic_exists_and_may_be_written() {
+    let cluster = Cluster::start(1);
+    cluster.create_topic(TOPIC, 3);
+    let dir = kafka_dir(&cluster.servers(), "");
+    let checked = dir.audit_host(&["check", "--probe", "--format", "json"]).run();
+    assert_eq!(checked.status, 0, "{checked:?}");
+    // Mock brokers do not know the question whether somebody may write.
+    let may_write = matches!(cluster, Cluster::Real(_)).then_some(true);
+    let answer = json!({"topic": TOPIC, "exists": true, "partitions": 3, "may_write": may_write});
+    assert_eq!(checked.json()["sinks"][0]["probe"]["answered"], answer);
+    let checked = dir.audit_host(&["check", "--probe"]).run();
+    assert!(checked.stdout.contains(&format!("; its probe says {answer}\n")), "{checked:?}");
+    assert_eq!(cluster.consume(TOPIC), [], "a probe sends nothing");
+}
+
+/// Messages as JSON, sorted: those of several partitions come in any order.
+fn sorted(messages: &[Value]) -> Vec<String> {
+    let mut texts: Vec<String> = messages.iter().map(Value::to_string).collect();
+    texts.sort_unstable();
+    texts
+}
+
+#[test]
+fn the_fake_producer_has_sent_what_kafka_delivers() {
+    for form in ["", "key = \"manager\"\npayload = \"compact\"\nheaders = [\"schema\"]"] {
+        let cluster = Cluster::start(1);
+        cluster.create_topic(TOPIC, 3);
+        let dir = Dir::new();
+        dir.install(PLUGIN);
+        let sink = |class: &str, options: &str| {
+            format!(
+                "[[audit_logger]]\nclass = \"{class}\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n{options}\n{form}\n"
+            )
+        };
+        let servers = format!("bootstrap_servers = \"{}\"", cluster.servers());
+        let toml = sink("kafka.KafkaAuditLogger", &servers) + &sink("fake.FakeProducerAuditLogger", "");
+        let config = Config::from_str(&toml, &dir.path("")).expect("a good configuration");
+        let logger = Logger::open(config, &Loading::default()).expect("the sinks open");
+        for line in canonical_lines() {
+            let event = PermissionAuditEvent::from_canonical(line.as_bytes()).expect("a canonical line");
+            logger.record(&event).expect("the event is accepted");
+        }
+        assert_eq!(logger.flush(PATIENCE).expect("not in a callback"), FlushOutcome::Flushed);
+        let mut shown =
+            logger.inspect("fake.FakeProducerAuditLogger", "sent_messages").expect("it answers").reply;
+        let Value::Array(shown) = shown["sent_messages"].take() else { panic!("{shown}") };
+        let consumed: Vec<Value> = cluster
+            .consume(TOPIC)
+            .into_iter()
+            .map(|message| {
+                let headers: Map<String, Value> =
+                    message.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+                json!({"topic": TOPIC, "key": message.key, "payload": message.value, "headers": headers})
+            })
+            .collect();
+        assert_eq!((shown.len(), consumed.len()), (5000, 5000));
+        assert!(sorted(&shown) == sorted(&consumed), "they differ with {form:?}");
     }
 }
 
