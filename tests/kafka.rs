@@ -20,6 +20,10 @@ mod outages;
 mod real;
 #[path = "kafka/refusals.rs"]
 mod refusals;
+#[path = "kafka/security.rs"]
+mod security;
+#[path = "kafka/unreachable.rs"]
+mod unreachable;
 
 use std::time::Duration;
 
