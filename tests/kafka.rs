@@ -22,6 +22,8 @@ mod real;
 mod refusals;
 #[path = "kafka/security.rs"]
 mod security;
+#[path = "kafka/spool.rs"]
+mod spool;
 #[path = "kafka/unreachable.rs"]
 mod unreachable;
 
