@@ -13,8 +13,9 @@ use audit_host::logger::{
     configure_audit_logger_from_file, emit_permission_audit_event, get_audit_logger,
 };
 use audit_host::pipeline::{CloseReport, FlushOutcome, FromCallback, RecordError};
-use audit_plugin_api::{Action, ErrorKind, PermissionAuditEvent};
+use audit_plugin_api::{Action, ErrorKind, PermissionAuditEvent, Timestamp};
 use audit_tests::Dir;
+use serde_json::json;
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -122,13 +123,23 @@ fn configuring_the_logger_that_is_configured_already_leaves_it_open() {
 #[test]
 fn the_logger_of_the_process_is_asked_about_its_sinks() {
     let _turn = take_turn();
-    let dir = Dir::with("audit_logger = \"fake.FakeProducerAuditLogger\"\n");
+    let dir = Dir::with(
+        "[audit_logger]\nclass = \"fake.FakeProducerAuditLogger\"\noptions = { topic = \"permissions\" }\n",
+    );
     configure_audit_logger_from_file(dir.path("audit.toml")).expect("a good configuration");
-    emit_permission_audit_event(&event(0)).expect("accepted");
+    let id = "0193f000-0000-7000-8000-000000000001";
+    let sent = event(0).user_id("4217").event_id(id.parse().expect("an id")).timestamp(Timestamp::now());
+    emit_permission_audit_event(&sent).expect("accepted");
     let logger = get_audit_logger().expect("it was configured");
     assert_eq!(logger.flush(LONG).expect("not in a callback"), FlushOutcome::Flushed);
-    let sent = logger.inspect("fake.FakeProducerAuditLogger", "sent_messages").expect("it answers").reply;
-    assert_eq!(sent["sent_messages"].as_array().map(Vec::len), Some(1));
+    let shown = logger.inspect("fake.FakeProducerAuditLogger", "sent_messages").expect("it answers").reply;
+    let message = json!({
+        "topic": "permissions",
+        "key": "4217",
+        "payload": sent.to_json(),
+        "headers": {"event_id": id, "schema": "1"},
+    });
+    assert_eq!(shown, json!({ "sent_messages": [message] }));
     configure_audit_logger(Source::logger(Counting::default())).expect("it is there");
     let own = get_audit_logger().expect("it was configured");
     let error = own.inspect("fake.FakeProducerAuditLogger", "sent_messages").expect_err("it has no sinks");

@@ -1,4 +1,5 @@
-//! Every command of the README is run: those of the program here, those of cargo by `.ci/run`.
+//! Every command of the README is run: those of the program here, those of cargo by `.ci/run`. So is its test with the fake
+//! producer.
 
 use std::path::Path;
 
@@ -48,6 +49,19 @@ fn every_command_of_the_program_works_as_the_readme_says() {
     }
     assert!(commands >= 8, "only {commands} commands were found");
     assert_eq!(dir.lines("audit.ndjson").len(), 5000, "`run` has delivered");
+}
+
+mod events_reach_kafka {
+    include!("events_reach_kafka.rs");
+
+    #[test]
+    fn the_test_with_the_fake_producer_passes_as_the_readme_has_it() {
+        let readme = super::text("README.md");
+        assert!(
+            super::blocks(&readme, "rust").iter().any(|block| block == include_str!("events_reach_kafka.rs"))
+        );
+        events_reach_kafka(&super::Dir::new().path("")).expect("it passes");
+    }
 }
 
 #[test]
