@@ -24,6 +24,8 @@ mod refusals;
 mod security;
 #[path = "kafka/spool.rs"]
 mod spool;
+#[path = "kafka/try_it.rs"]
+mod try_it;
 #[path = "kafka/unreachable.rs"]
 mod unreachable;
 

@@ -6,13 +6,15 @@
 #   broker.sh pause DIR NODE      ends a node with SIGTERM, and waits for its end
 #   broker.sh resume DIR NODE     starts a node again, and waits until it serves
 #   broker.sh stop DIR            ends all nodes
+#   broker.sh topic DIR NAME PARTITIONS   makes a topic
+#   broker.sh consume DIR TOPIC COUNT     prints the first COUNT messages, key and value
 #
 # After `start`, DIR/env holds the version of KAFKA and the addresses: PLAINTEXT (anonymous, may do everything), SASL
 # (PLAIN; users writer and reader, password NAME-secret), TLS (trust DIR/ca.pem; DIR/other-ca.pem is another authority) and
 # SASL_TLS (both: SCRAM-SHA-512; user audit, password audit-secret). Needs a JDK 17 and Maven.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-command=${1:?start, kill, pause, resume or stop}
+command=${1:?start, kill, pause, resume, stop, topic or consume}
 dir=${2:?the folder of the cluster}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -20,7 +22,8 @@ dir=$(cd "$dir" && pwd)
 version=$(sed -n '/<artifactId>kafka_2.13</{n;s/.*<version>\(.*\)<.*/\1/p}' "$here/pom.xml")
 
 class_path() {
-    local cached="${XDG_CACHE_HOME:-$HOME/.cache}/audit-host-tests/kafka-$version.class-path"
+    local cached
+    cached="${XDG_CACHE_HOME:-$HOME/.cache}/audit-host-tests/$(cksum <"$here/pom.xml" | cut -d ' ' -f 1).class-path"
     # A cached class path is good as long as its jars are there.
     if [ ! -s "$cached" ] || ! tr ':' '\n' <"$cached" | while read -r jar; do [ -f "$jar" ] || exit 1; done; then
         mkdir -p "$(dirname "$cached")"
@@ -156,6 +159,13 @@ end() {
     while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 }
 
+# Becomes a tool of Kafka's command line, which asks the cluster; it says on standard error that it has no logger.
+tool_exec() {
+    local class=$1
+    shift
+    java_exec "org.apache.kafka.tools.$class" --bootstrap-server "$(sed -n 's/^PLAINTEXT=//p' "$dir/env")" "$@"
+}
+
 nodes() {
     local node
     for node in 1 2 3; do [ ! -f "$dir/$node/server.properties" ] || echo "$node"; done
@@ -182,9 +192,14 @@ resume)
     launch "${3:?the node}"
     await "$3"
     ;;
+topic) tool_exec TopicCommand --create --topic "${3:?the topic}" --partitions "${4:?how many}" >&2 ;;
+consume)
+    tool_exec consumer.ConsoleConsumer --topic "${3:?the topic}" --max-messages "${4:?how many}" --timeout-ms 20000 \
+        --from-beginning --formatter-property print.key=true
+    ;;
 stop) for node in $(nodes); do end "$node" KILL; done ;;
 *)
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 64
     ;;
 esac
