@@ -95,13 +95,9 @@ impl Producer {
             let verdict = match code {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Verdict::Delivered,
                 code => {
-                    // SAFETY: the message is a report of a producer, and lives as long as its event.
-                    let words = unsafe { rd::rd_kafka_message_produce_errstr(message) };
-                    let words = match words.is_null() {
-                        true => words_of(code),
-                        // SAFETY: it ends with a NUL, and lives as long as the message.
-                        false => unsafe { lend(words) }.into_owned(),
-                    };
+                    // The code's words, not those of `rd_kafka_message_produce_errstr`: librdkafka 2.12.1 frees the broker's
+                    // text before it hands the message out.
+                    let words = words_of(code);
                     Verdict::of(Code::from(code), words, in_flight.company(ticket))
                 }
             };
