@@ -197,6 +197,39 @@ fn a_batch_that_a_broker_finds_too_large_is_sent_again_in_smaller_ones_until_one
 }
 
 #[test]
+fn of_a_batch_in_which_a_broker_finds_an_invalid_event_and_does_not_say_which_only_that_one_is_given_up() {
+    let cluster = mock(1);
+    // All that one call hands over is to be one batch.
+    let mut sink = open(&cluster, json!({"librdkafka": {"linger.ms": 100}}));
+    let invalid = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[invalid]);
+    let mut left = events(50);
+    assert_eq!(sink.write(&left), Ok(Written::Pending { taken: 50 }));
+    let mut told = 50;
+    let acknowledgements = settled(&sink, told);
+    assert_eq!(count_of(&acknowledgements, AckStatus::Retryable), 50, "{acknowledgements:?}");
+    // The broker goes on to refuse whatever the first of them is in.
+    cluster.request_errors(RDKafkaApiKey::Produce, &[invalid, invalid]);
+    while !left.is_empty() {
+        let Ok(Written::Pending { taken }) = sink.write(&left) else { panic!("the events are taken") };
+        told += taken;
+        let acknowledgements = settled(&sink, told);
+        let last = acknowledgements.iter().filter(|ack| ack.batch == acknowledgements.last().unwrap().batch);
+        let mut gone: Vec<_> = last
+            .filter(|ack| ack.status != AckStatus::Retryable)
+            .flat_map(|ack| ack.first as usize..(ack.first + ack.count) as usize)
+            .collect();
+        gone.sort_unstable_by(|one, other| other.cmp(one));
+        gone.into_iter().for_each(|position| drop(left.remove(position)));
+    }
+    let acknowledgements = settled(&sink, told);
+    let permanent: Vec<_> =
+        acknowledgements.iter().filter(|ack| ack.status == AckStatus::Permanent).collect();
+    assert_eq!((permanent.len(), permanent[0].count), (1, 1), "{acknowledgements:?}");
+    assert_eq!(count_of(&acknowledgements, AckStatus::Delivered), 49);
+}
+
+#[test]
 fn errors_of_brokers_reach_the_host_in_librdkafkas_words() {
     use RDKafkaRespErr as Error;
     for (error, status, words) in [
