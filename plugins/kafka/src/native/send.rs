@@ -165,7 +165,11 @@ impl Producer {
         }
         // SAFETY: the error is ours, and so are the headers, since the call failed.
         unsafe {
-            let code = rd::rd_kafka_error_code(error);
+            // After a fatal error it is of the code of that one, which says nothing about this event.
+            let code = match rd::rd_kafka_error_is_fatal(error) {
+                0 => rd::rd_kafka_error_code(error),
+                _ => RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL,
+            };
             rd::rd_kafka_error_destroy(error);
             if !headers.is_null() {
                 rd::rd_kafka_headers_destroy(headers);

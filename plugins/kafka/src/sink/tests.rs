@@ -14,6 +14,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::*;
 
+mod fatal;
+
 const TOPIC: &str = "permission-events";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -309,21 +311,6 @@ fn slow_round_trips_do_not_keep_later_batches_from_the_wire() {
     assert_eq!(count_of(&settled(&sink, 800), AckStatus::Delivered), 800);
     // One after the other they would need eight round trips; this is no matter of speed.
     assert!(started.elapsed() < Duration::from_millis(8 * 500), "{:?}", started.elapsed());
-}
-
-#[test]
-fn after_a_fatal_error_the_host_is_asked_for_a_fresh_instance() {
-    let cluster = mock(1);
-    let mut sink = open(&cluster, json!({}));
-    sink.poller.producer().provoke_fatal_error();
-    let error = sink.write(&events(1)).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Reopen);
-    assert!(error.reason.contains("provoked by a test"), "{error}");
-    assert_eq!(sink.flush(Deadline::after(PATIENCE)).unwrap_err().kind, ErrorKind::Reopen);
-    drop(sink);
-    let mut sink = open(&cluster, json!({}));
-    sink.write(&events(1)).unwrap();
-    assert_eq!(count_of(&settled(&sink, 1), AckStatus::Delivered), 1);
 }
 
 #[test]
