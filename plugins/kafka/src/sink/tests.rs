@@ -178,6 +178,33 @@ fn what_the_local_limit_refuses_is_given_up_alone() {
 }
 
 #[test]
+fn an_entry_that_is_not_in_its_run_is_given_up_and_never_sent_as_an_empty_message() {
+    let cluster = mock(1);
+    for more in [json!({}), json!({"headers": []}), json!({"payload": "compact"})] {
+        let mut sink = open(&cluster, more);
+        let lines = TestBatch::new(&events(5));
+        let written = lines.lend(|batch| {
+            let mut entries: Vec<_> = batch.events().map(|event| *event.raw()).collect();
+            entries[1].run = 9;
+            entries[2].offset = u32::MAX;
+            entries[3].len = 0;
+            let deadline = Deadline::after(PATIENCE);
+            sink.write_batch(&Batch::new(1, 1, deadline, batch.runs(), &entries, &lines))
+        });
+        assert_eq!(written, Ok(Written::Pending { taken: 5 }));
+        let acknowledgements = settled(&sink, 5);
+        assert_eq!(count_of(&acknowledgements, AckStatus::Delivered), 2, "{acknowledgements:?}");
+        let given_up: Vec<_> =
+            acknowledgements.iter().filter(|ack| ack.status == AckStatus::Permanent).collect();
+        assert_eq!((given_up[0].first, given_up[0].count), (1, 3), "{acknowledgements:?}");
+        assert_eq!(given_up[0].reason, "the event is not a canonical line");
+    }
+    let consumed = consume(&cluster, 1).remove(&0).unwrap();
+    assert_eq!(consumed.len(), 6);
+    assert!(consumed.iter().all(|(_, payload, _)| !payload.is_empty()), "{consumed:?}");
+}
+
+#[test]
 fn a_batch_that_a_broker_finds_too_large_is_sent_again_in_smaller_ones_until_one_is_alone() {
     let cluster = mock(1);
     let mut sink = open(&cluster, json!({}));
