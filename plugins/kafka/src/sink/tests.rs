@@ -147,8 +147,8 @@ fn bytes_of_a_batch_are_kept_until_its_reports_and_no_longer() {
     batch.lend(|batch| sink.write_batch(batch)).unwrap();
     assert_eq!(batch.holds(), 1);
     settled(&sink, 10);
+    assert_eq!(batch.holds(), 0, "while the sink lives");
     drop(sink);
-    assert_eq!(batch.holds(), 0);
 }
 
 #[test]
