@@ -4,7 +4,7 @@
 //! [`Written::Pending`], and each event acknowledged from its report. What librdkafka could not deliver goes back to the
 //! host, with librdkafka's own words; nothing is purged silently.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use audit_plugin_api::serde_json::{Value, json};
 use audit_plugin_api::{Batch, Context, Deadline, Host, Level, Sink, SinkError, Written};
@@ -19,8 +19,6 @@ use crate::settings::Settings;
 
 /// How long `open` waits for a first contact with the brokers.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
-/// How long a flush waits for reports. The host keeps account of what is pending, and has other things to do.
-const FLUSH: Duration = Duration::from_secs(1);
 /// What is left of a deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(100);
 
@@ -87,10 +85,11 @@ impl Sink for KafkaSink {
         }
     }
 
-    fn flush(&mut self, deadline: Deadline) -> Result<(), SinkError> {
+    /// Does not wait: what is acknowledged is with the brokers already, and the host keeps account of what is not. It flushes
+    /// a busy sink once a second where there is a spool, and to wait would empty the pipeline each time.
+    fn flush(&mut self, _deadline: Deadline) -> Result<(), SinkError> {
         let producer = self.poller.producer();
         producer.hurry();
-        self.poller.listen().wait_for_all(deadline.instant().min(Instant::now() + FLUSH));
         match producer.fatal_error() {
             Some(words) => Err(self.reopen(words)),
             None => Ok(()),

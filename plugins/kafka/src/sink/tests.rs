@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use audit_plugin_api::testing::{self, TestBatch, TestHost, TestSink};
 use audit_plugin_api::{AckStatus, Acknowledgement, Action, ErrorKind, PermissionAuditEvent};
@@ -15,6 +16,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::*;
 
 mod fatal;
+mod waiting;
 
 const TOPIC: &str = "permission-events";
 const PATIENCE: Duration = Duration::from_secs(60);
