@@ -4,7 +4,7 @@
 //! [`Written::Pending`], and each event acknowledged from its report. What librdkafka could not deliver goes back to the
 //! host, with librdkafka's own words; nothing is purged silently.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use audit_plugin_api::serde_json::{Value, json};
 use audit_plugin_api::{Batch, Context, Deadline, Host, Level, Sink, SinkError, Written};
@@ -19,6 +19,8 @@ use crate::settings::Settings;
 
 /// How long `open` waits for a first contact with the brokers.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
+/// How often a close tells librdkafka to hurry.
+const AGAIN: Duration = Duration::from_secs(1);
 /// What is left of a deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(100);
 
@@ -85,7 +87,7 @@ impl Sink for KafkaSink {
         }
     }
 
-    /// Does not wait: what is acknowledged is with the brokers already, and the host keeps account of what is not. It flushes
+    /// Waits for no report: what is acknowledged is with the brokers already, and the host keeps account of what is not. It flushes
     /// a busy sink once a second where there is a spool, and to wait would empty the pipeline each time.
     fn flush(&mut self, _deadline: Deadline) -> Result<(), SinkError> {
         let producer = self.poller.producer();
@@ -97,9 +99,8 @@ impl Sink for KafkaSink {
     }
 
     fn close(&mut self, deadline: Deadline) -> Result<(), SinkError> {
-        self.poller.producer().hurry();
         let until = deadline.instant().checked_sub(MARGIN).unwrap_or(deadline.instant());
-        let left = self.poller.listen().wait_for_all(until);
+        let left = self.deliver_all(until);
         if left == 0 {
             return Ok(());
         }
@@ -143,6 +144,19 @@ impl KafkaSink {
     fn reopen(&self, words: String) -> SinkError {
         self.poller.finish();
         SinkError::reopen(words)
+    }
+
+    /// Waits for all reports, until then at most; returns how many are missing.
+    fn deliver_all(&self, until: Instant) -> usize {
+        let listening = self.poller.listen();
+        loop {
+            // Has no effect while there is no connection.
+            self.poller.producer().hurry();
+            let left = listening.wait_for_all(until.min(Instant::now() + AGAIN));
+            if left == 0 || Instant::now() >= until {
+                return left;
+            }
+        }
     }
 
     fn contact(&self, patience: Duration) -> Result<Contact, NoContact> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use audit_plugin_api::testing::{self, TestBatch, TestHost, TestSink};
 use audit_plugin_api::{AckStatus, Acknowledgement, Action, ErrorKind, PermissionAuditEvent};

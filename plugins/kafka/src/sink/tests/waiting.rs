@@ -108,6 +108,22 @@ fn a_flush_does_not_wait_for_what_is_in_flight() {
 }
 
 #[test]
+fn a_flush_and_a_close_send_what_librdkafka_would_hold_back_for_more() {
+    let cluster = mock(1);
+    let mut sink = open(&cluster, json!({"delivery_timeout": 300, "librdkafka": {"linger.ms": 200_000}}));
+    sink.write(&events(5)).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while sink.host().acknowledgements().is_empty() {
+        // Not at once, where it is still to be given its id by the broker.
+        assert_eq!(sink.flush(Deadline::after(PATIENCE)), Ok(()));
+        assert!(Instant::now() < until, "the messages are held back");
+    }
+    sink.write(&events(5)).unwrap();
+    assert_eq!(sink.close(Deadline::after(PATIENCE)), Ok(()));
+    assert_eq!(count_of(&settled(&sink, 10), AckStatus::Delivered), 10);
+}
+
+#[test]
 fn a_report_that_the_thread_took_wakes_who_waits() {
     let (cluster, host) = (mock(1), Arc::new(Listener::default()));
     // Nothing else is to happen that would end a wait.
