@@ -4,6 +4,7 @@ mod allocation;
 mod general_manager;
 mod global;
 mod hanging;
+mod kafka;
 mod killed;
 mod odd_events;
 mod process;

@@ -9,7 +9,7 @@ use std::mem;
 
 use audit_plugin_api::{AckStatus, Acknowledgement, Held};
 
-use crate::verdict::{Company, Verdict};
+use crate::verdict::Verdict;
 use crate::window::Window;
 
 /// Names an event in librdkafka's reports.
@@ -27,7 +27,7 @@ pub struct InFlight {
     slots: Vec<Option<Slot>>,
     free: Vec<u32>,
     messages: usize,
-    /// How many messages may be on their way, where brokers find batches too large.
+    /// How many messages may be on their way, where brokers have refused a batch.
     pub window: Window,
 }
 
@@ -42,7 +42,6 @@ struct Slot {
     ripe: bool,
     /// Whether [`InFlight::overdue`] has seen it.
     old: bool,
-    company: Company,
     /// Whether all reports so far were deliveries.
     clean: bool,
 }
@@ -66,7 +65,6 @@ pub struct Settled {
 impl InFlight {
     /// A slot for a batch of this many events.
     pub fn begin(&mut self, batch: u64, events: usize, held: Option<Held>) -> u32 {
-        let company = if events + self.messages == 1 { Company::Alone } else { Company::Others };
         let slot = Slot {
             batch,
             held,
@@ -74,7 +72,6 @@ impl InFlight {
             out: events,
             ripe: false,
             old: false,
-            company,
             clean: true,
         };
         self.messages += events;
@@ -106,14 +103,13 @@ impl InFlight {
                 return self.settle(ticket.slot, settled);
             }
             Verdict::Retry { reason, after } => (AckStatus::Retryable, after, reason),
-            Verdict::TooMany { reason } => {
-                self.window.refused(slot.events.len());
+            // The host's interface has no status that gives an event back without counting a failed attempt.
+            Verdict::Suspect { reason, among } => {
+                self.window.refused(among);
                 (AckStatus::Retryable, None, reason)
             }
             Verdict::GiveUp { reason } => {
-                if slot.company == Company::Alone {
-                    self.window.found();
-                }
+                self.window.found();
                 (AckStatus::Permanent, None, reason)
             }
         };
@@ -158,12 +154,6 @@ impl InFlight {
         for slot in self.slots.iter_mut().flatten() {
             slot.acknowledge(settled);
         }
-    }
-
-    /// Whether this event travels alone.
-    pub fn company(&self, ticket: Ticket) -> Company {
-        let slot = self.slots.get(ticket.slot as usize).and_then(Option::as_ref);
-        slot.map_or(Company::Others, |slot| slot.company)
     }
 
     /// Batches of which not all events are reported.

@@ -8,7 +8,7 @@
 //! contact    is the topic there, and may it be written?
 //! native     librdkafka's producer: send, poll, ask (the only files with `unsafe`)
 //! in_flight  what librdkafka has, and what became of it: reports in, acknowledgements out
-//! window     how much may be on its way while a message is sought that is too large
+//! window     how much may be on its way while a message is sought that brokers refuse
 //! verdict    what a code of librdkafka means for an event
 //! poller     who hears reports, log lines and errors: the writer, and a thread
 //! notices    what librdkafka says, once

@@ -26,6 +26,9 @@ use crate::in_flight::InFlight;
 
 pub use poll::Happening;
 
+/// How long librdkafka is told to hurry: its threads see that only while it lasts.
+const HURRY: Duration = Duration::from_millis(5);
+
 /// A producer for one topic, and what it has in flight.
 pub struct Producer {
     client: NonNull<rd::rd_kafka_t>,
@@ -92,10 +95,10 @@ impl Producer {
         unsafe { rd::rd_kafka_queue_yield(self.queue.as_ptr()) };
     }
 
-    /// Lets librdkafka send what it has without waiting for more; does not wait itself.
+    /// Lets librdkafka send what it has without waiting for more.
     pub fn hurry(&self) {
-        // SAFETY: the client is alive. A timeout of 0 comes back at once, with the same answer as `in_flight`.
-        unsafe { rd::rd_kafka_flush(self.client.as_ptr(), 0) };
+        // SAFETY: the client is alive. Whether all was delivered meanwhile, `in_flight` knows too.
+        unsafe { rd::rd_kafka_flush(self.client.as_ptr(), milliseconds(HURRY)) };
     }
 
     /// The error after which this producer is of no more use, if there was one.

@@ -4,6 +4,7 @@
 //! said once in half a minute, with how often it was repeated meanwhile.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub struct Notices {
 struct State {
     said: HashMap<String, Said>,
     failing: bool,
+    /// Whether an error was said since events were last said to be delivered again.
+    complained: bool,
     last_error: Option<Trouble>,
     statistics: Map<String, Value>,
 }
@@ -122,14 +125,16 @@ impl Notices {
         self.say(&mut self.state(), Level::Warn, &format!("events were not delivered: {reason}"));
     }
 
-    /// Events were delivered: what was wrong is so no longer.
+    /// Events were delivered: what was wrong is so no longer. While one of several brokers is down, errors and deliveries
+    /// take turns: so that is said only where an error was.
     pub fn delivered(&self) {
         let mut state = self.state();
         if state.failing {
             state.failing = false;
             state.last_error = None;
-            state.said.clear();
-            self.host.log(Level::Info, "kafka", "events are delivered again");
+            if mem::take(&mut state.complained) {
+                self.host.log(Level::Info, "kafka", "events are delivered again");
+            }
             self.report(&state);
         }
     }
@@ -201,6 +206,7 @@ impl Notices {
             }
         }
         state.said.insert(pattern, Said { at: now, repeated: 0 });
+        state.complained |= level <= Level::Warn;
         match repeated {
             0 => self.host.log(level, "librdkafka", text),
             more => {
@@ -247,6 +253,23 @@ mod tests {
         notices.error(Code::AllBrokersDown, "1/1 brokers are down");
         let texts: Vec<_> = host.logs().into_iter().map(|line| line.text).collect();
         assert_eq!(texts, ["127.0.0.1:0: refused after 0ms", "1/1 brokers are down"]);
+    }
+
+    #[test]
+    fn errors_and_deliveries_in_turns_are_not_said_in_turns() {
+        let (host, notices) = notices();
+        for port in 0..100 {
+            // librdkafka tells of an error in its log, and as an event.
+            notices.log(3, "FAIL", &format!("[thrd:main]: 127.0.0.1:{port}: refused"));
+            notices.error(Code::BrokerTransportFailure, &format!("127.0.0.1:{port}: refused"));
+            notices.delivered();
+        }
+        notices.error(Code::Authentication, "wrong password");
+        notices.delivered();
+        let texts: Vec<_> = host.logs().into_iter().map(|line| line.text).collect();
+        let again = "events are delivered again";
+        assert_eq!(texts, ["127.0.0.1:0: refused", again, "wrong password", again]);
+        assert_eq!(notices.status()["state"], "running");
     }
 
     #[test]

@@ -161,6 +161,8 @@ impl Shared {
 
     fn tell(&self, settled: Settled) {
         let Settled { acknowledgements, released } = settled;
+        // Whoever hears that a batch is settled finds its bytes free.
+        drop(released);
         if !acknowledgements.is_empty() {
             for acknowledgement in acknowledgements {
                 match acknowledgement.status {
@@ -172,6 +174,5 @@ impl Shared {
                 self.notices.host().acknowledge(acknowledgement);
             }
         }
-        drop(released);
     }
 }

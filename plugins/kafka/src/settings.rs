@@ -146,33 +146,37 @@ fn flatten(
     Ok(())
 }
 
-/// Takes back what librdkafka would refuse beside a weaker property, and says what each of those costs.
+/// Takes back what librdkafka would refuse beside a weaker property, and says what each of those costs. librdkafka says
+/// what was meant, since it takes several spellings.
 fn weaken(config: &mut ClientConfig, given: &[(String, String)]) -> Vec<String> {
+    let mut alone = ClientConfig::new();
+    alone.extend(given.iter().cloned());
+    // What it does not take is refused afterwards, with the name.
+    let Ok(native) = alone.create_native_config() else { return Vec::new() };
     let value = |names: &[&str]| {
-        given.iter().rfind(|(name, _)| names.contains(&name.as_str())).map(|(_, value)| value.as_str())
+        let (name, _) = given.iter().rfind(|(name, _)| names.contains(&name.as_str()))?;
+        native.get(name).ok()
     };
     let mut weakened = Vec::new();
-    let acks = value(&["acks", "request.required.acks"]).filter(|acks| !["all", "-1"].contains(acks));
-    if let Some(acks) = acks {
+    let acks = value(&["acks", "request.required.acks"]).filter(|acks| acks != "-1");
+    if let Some(acks) = &acks {
         weakened
             .push(format!("acks={acks}: an event may count as delivered and be lost when a broker fails"));
     }
     let idempotence = value(&["enable.idempotence"]);
     let in_flight = value(&["max.in.flight", "max.in.flight.requests.per.connection"]);
-    let retries = value(&["retries", "message.send.max.retries"]).filter(|retries| *retries == "0");
+    let retries = value(&["retries", "message.send.max.retries"]).filter(|retries| retries == "0");
     let many = in_flight.filter(|count| count.parse::<u64>().is_ok_and(|count| count > 5));
     if idempotence.is_none() && (acks.is_some() || many.is_some() || retries.is_some()) {
         config.set("enable.idempotence", "false");
     }
-    if idempotence == Some("false")
-        || (idempotence.is_none() && config.get("enable.idempotence") == Some("false"))
-    {
+    if idempotence.as_deref().or(config.get("enable.idempotence")) == Some("false") {
         weakened.push("no idempotence: a retry may duplicate events, and change their order".into());
     }
-    if value(&["enable.ssl.certificate.verification"]) == Some("false") {
+    if value(&["enable.ssl.certificate.verification"]).as_deref() == Some("false") {
         weakened.push("enable.ssl.certificate.verification=false: anyone may pretend to be a broker".into());
     }
-    if value(&["ssl.endpoint.identification.algorithm"]) == Some("none") {
+    if value(&["ssl.endpoint.identification.algorithm"]).as_deref() == Some("none") {
         weakened.push(
             "ssl.endpoint.identification.algorithm=none: any holder of a certificate may pretend to be a broker".into(),
         );
@@ -280,6 +284,29 @@ mod tests {
         assert_eq!(settings(json!({"acks": "all"})).weakened.len(), 0);
         let tls = json!({"ssl": {"endpoint.identification.algorithm": "none"}, "enable.ssl.certificate.verification": false});
         assert_eq!(settings(tls).weakened.len(), 2);
+    }
+
+    #[test]
+    fn weaker_properties_are_named_however_librdkafka_lets_them_be_spelled() {
+        for spelling in ["0", "f", "F", "False", "FALSE", "false"] {
+            for name in ["enable.idempotence", "enable.ssl.certificate.verification"] {
+                assert_eq!(
+                    settings(json!({ name: spelling })).unwrap().weakened.len(),
+                    1,
+                    "{name}={spelling}"
+                );
+            }
+        }
+        for (name, value, count) in [
+            ("ssl.endpoint.identification.algorithm", "NONE", 1),
+            ("acks", "0x1", 2),
+            ("acks", "ALL", 0),
+            ("retries", "0x0", 1),
+            ("max.in.flight", "0xa", 1),
+            ("enable.idempotence", "t", 0),
+        ] {
+            assert_eq!(settings(json!({ name: value })).unwrap().weakened.len(), count, "{name}={value}");
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ use crate::settings::Settings;
 
 /// How long `open` waits for a first contact with the brokers.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
-/// How long a flush waits for reports. The host keeps account of what is pending, and has other things to do.
-const FLUSH: Duration = Duration::from_secs(1);
+/// How often a close tells librdkafka to hurry.
+const AGAIN: Duration = Duration::from_secs(1);
 /// What is left of a deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(100);
 
@@ -87,10 +87,11 @@ impl Sink for KafkaSink {
         }
     }
 
-    fn flush(&mut self, deadline: Deadline) -> Result<(), SinkError> {
+    /// Waits for no report: what is acknowledged is with the brokers already, and the host keeps account of what is not. It flushes
+    /// a busy sink once a second where there is a spool, and to wait would empty the pipeline each time.
+    fn flush(&mut self, _deadline: Deadline) -> Result<(), SinkError> {
         let producer = self.poller.producer();
         producer.hurry();
-        self.poller.listen().wait_for_all(deadline.instant().min(Instant::now() + FLUSH));
         match producer.fatal_error() {
             Some(words) => Err(self.reopen(words)),
             None => Ok(()),
@@ -98,9 +99,8 @@ impl Sink for KafkaSink {
     }
 
     fn close(&mut self, deadline: Deadline) -> Result<(), SinkError> {
-        self.poller.producer().hurry();
         let until = deadline.instant().checked_sub(MARGIN).unwrap_or(deadline.instant());
-        let left = self.poller.listen().wait_for_all(until);
+        let left = self.deliver_all(until);
         if left == 0 {
             return Ok(());
         }
@@ -144,6 +144,19 @@ impl KafkaSink {
     fn reopen(&self, words: String) -> SinkError {
         self.poller.finish();
         SinkError::reopen(words)
+    }
+
+    /// Waits for all reports, until then at most; returns how many are missing.
+    fn deliver_all(&self, until: Instant) -> usize {
+        let listening = self.poller.listen();
+        loop {
+            // Has no effect while there is no connection.
+            self.poller.producer().hurry();
+            let left = listening.wait_for_all(until.min(Instant::now() + AGAIN));
+            if left == 0 || Instant::now() >= until {
+                return left;
+            }
+        }
     }
 
     fn contact(&self, patience: Duration) -> Result<Contact, NoContact> {

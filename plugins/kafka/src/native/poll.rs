@@ -10,7 +10,7 @@ use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 
 use super::{Producer, lend, milliseconds, words_of};
 use crate::in_flight::{Settled, Ticket};
-use crate::verdict::Verdict;
+use crate::verdict::{Company, Verdict};
 
 /// Most events that one poll hands out.
 const EVENTS: usize = 64;
@@ -83,30 +83,40 @@ impl Producer {
         let mut messages: Vec<*const rd::rd_kafka_message_t> = vec![ptr::null(); count];
         // SAFETY: there is room for `count` pointers.
         let count = unsafe { rd::rd_kafka_event_message_array(event, messages.as_mut_ptr(), count) };
+        let messages = &messages[..count];
+        // One event has the messages of one batch. Looked at only if they failed.
+        let mut company = None;
         let mut settled = Settled::default();
         let mut in_flight = self.in_flight();
-        for &message in &messages[..count] {
-            // SAFETY: the messages live as long as their event. A broker may answer with a code that is not in the enum.
-            let (code, opaque) = unsafe {
-                ((&raw const (*message).err).cast::<i32>().read(), (*message)._private.addr() as u64)
-            };
+        for &message in messages {
+            // SAFETY: the messages live as long as their event.
+            let opaque = unsafe { (*message)._private.addr() as u64 };
             let ticket = Ticket { slot: (opaque >> 32) as u32, position: opaque as u32 };
-            let code = RDKafkaRespErr::try_from(code).unwrap_or(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN);
-            let verdict = match code {
+            // SAFETY: as above.
+            let verdict = match unsafe { code_of(message) } {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Verdict::Delivered,
                 code => {
-                    // SAFETY: the message is a report of a producer, and lives as long as its event.
-                    let words = unsafe { rd::rd_kafka_message_produce_errstr(message) };
-                    let words = match words.is_null() {
-                        true => words_of(code),
-                        // SAFETY: it ends with a NUL, and lives as long as the message.
-                        false => unsafe { lend(words) }.into_owned(),
-                    };
-                    Verdict::of(Code::from(code), words, in_flight.company(ticket))
+                    let company = *company.get_or_insert_with(|| {
+                        // SAFETY: as above.
+                        Company::of(messages.iter().map(|&message| Code::from(unsafe { code_of(message) })))
+                    });
+                    // The code's words, not those of `rd_kafka_message_produce_errstr`: librdkafka 2.12.1 frees the broker's
+                    // text before it hands the message out.
+                    Verdict::of(Code::from(code), words_of(code), company)
                 }
             };
             in_flight.report(ticket, verdict, &mut settled);
         }
         settled
     }
+}
+
+/// How a message fared. A broker may answer with a code that is not in the enum.
+///
+/// # Safety
+/// The message must be alive.
+unsafe fn code_of(message: *const rd::rd_kafka_message_t) -> RDKafkaRespErr {
+    // SAFETY: as the caller says; the code is read as the number that it is in C.
+    let code = unsafe { (&raw const (*message).err).cast::<i32>().read() };
+    RDKafkaRespErr::try_from(code).unwrap_or(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN)
 }

@@ -78,8 +78,15 @@ impl Producer {
         while let Some(&(first, _)) = events.peek() {
             keys.clear();
             messages.clear();
+            let mut missing = None;
             for (position, event) in events.by_ref().take(CHUNK) {
-                let payload = line_in(runs, &event);
+                let payload = match line_in(runs, &event) {
+                    Ok(line) => line,
+                    Err(error) => {
+                        missing = Some((position, error));
+                        break;
+                    }
+                };
                 let key = Message::key(&event, form.key);
                 // The bytes of a key that is made here stay where they are when the key itself moves.
                 let (raw_key, key_len) = raw_key(key.as_deref());
@@ -113,6 +120,9 @@ impl Producer {
                     return;
                 }
             }
+            if let Some((position, error)) = missing {
+                progress.note(position, Err(error));
+            }
         }
     }
 
@@ -125,7 +135,7 @@ impl Producer {
         now: i64,
         opaque: *mut c_void,
     ) -> Result<RDKafkaRespErr, NotCanonical> {
-        let line = runs.map(|runs| line_in(runs, event));
+        let line = runs.map(|runs| line_in(runs, event)).transpose()?;
         let made = match line {
             Some(_) => Cow::Borrowed(&[][..]),
             None => Message::payload(event, form.payload)?,
@@ -165,7 +175,11 @@ impl Producer {
         }
         // SAFETY: the error is ours, and so are the headers, since the call failed.
         unsafe {
-            let code = rd::rd_kafka_error_code(error);
+            // After a fatal error it is of the code of that one, which says nothing about this event.
+            let code = match rd::rd_kafka_error_is_fatal(error) {
+                0 => rd::rd_kafka_error_code(error),
+                _ => RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL,
+            };
             rd::rd_kafka_error_destroy(error);
             if !headers.is_null() {
                 rd::rd_kafka_headers_destroy(headers);
@@ -206,11 +220,11 @@ impl Progress {
 }
 
 /// The line of an event in the runs of its batch.
-fn line_in<'r>(runs: &[&'r [u8]], event: &Event<'_>) -> &'r [u8] {
+fn line_in<'r>(runs: &[&'r [u8]], event: &Event<'_>) -> Result<&'r [u8], NotCanonical> {
     let raw = event.raw();
     let start = raw.offset as usize;
-    let run = runs.get(raw.run as usize);
-    run.and_then(|run| run.get(start..start + raw.len as usize)).unwrap_or_default()
+    let line = runs.get(raw.run as usize).and_then(|run| run.get(start..start + raw.len as usize));
+    line.filter(|line| !line.is_empty()).ok_or(NotCanonical)
 }
 
 /// What a report brings back: a number in the place of a pointer.

@@ -14,6 +14,9 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::*;
 
+mod fatal;
+mod waiting;
+
 const TOPIC: &str = "permission-events";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -145,8 +148,8 @@ fn bytes_of_a_batch_are_kept_until_its_reports_and_no_longer() {
     batch.lend(|batch| sink.write_batch(batch)).unwrap();
     assert_eq!(batch.holds(), 1);
     settled(&sink, 10);
+    assert_eq!(batch.holds(), 0, "while the sink lives");
     drop(sink);
-    assert_eq!(batch.holds(), 0);
 }
 
 #[test]
@@ -176,6 +179,33 @@ fn what_the_local_limit_refuses_is_given_up_alone() {
 }
 
 #[test]
+fn an_entry_that_is_not_in_its_run_is_given_up_and_never_sent_as_an_empty_message() {
+    let cluster = mock(1);
+    for more in [json!({}), json!({"headers": []}), json!({"payload": "compact"})] {
+        let mut sink = open(&cluster, more);
+        let lines = TestBatch::new(&events(5));
+        let written = lines.lend(|batch| {
+            let mut entries: Vec<_> = batch.events().map(|event| *event.raw()).collect();
+            entries[1].run = 9;
+            entries[2].offset = u32::MAX;
+            entries[3].len = 0;
+            let deadline = Deadline::after(PATIENCE);
+            sink.write_batch(&Batch::new(1, 1, deadline, batch.runs(), &entries, &lines))
+        });
+        assert_eq!(written, Ok(Written::Pending { taken: 5 }));
+        let acknowledgements = settled(&sink, 5);
+        assert_eq!(count_of(&acknowledgements, AckStatus::Delivered), 2, "{acknowledgements:?}");
+        let given_up: Vec<_> =
+            acknowledgements.iter().filter(|ack| ack.status == AckStatus::Permanent).collect();
+        assert_eq!((given_up[0].first, given_up[0].count), (1, 3), "{acknowledgements:?}");
+        assert_eq!(given_up[0].reason, "the event is not a canonical line");
+    }
+    let consumed = consume(&cluster, 1).remove(&0).unwrap();
+    assert_eq!(consumed.len(), 6);
+    assert!(consumed.iter().all(|(_, payload, _)| !payload.is_empty()), "{consumed:?}");
+}
+
+#[test]
 fn a_batch_that_a_broker_finds_too_large_is_sent_again_in_smaller_ones_until_one_is_alone() {
     let cluster = mock(1);
     let mut sink = open(&cluster, json!({}));
@@ -194,6 +224,39 @@ fn a_batch_that_a_broker_finds_too_large_is_sent_again_in_smaller_ones_until_one
         settled(&sink, 16 - rest as u32);
     }
     assert_eq!(count_of(&settled(&sink, 16), AckStatus::Delivered), 7);
+}
+
+#[test]
+fn of_a_batch_in_which_a_broker_finds_an_invalid_event_and_does_not_say_which_only_that_one_is_given_up() {
+    let cluster = mock(1);
+    // All that one call hands over is to be one batch.
+    let mut sink = open(&cluster, json!({"librdkafka": {"linger.ms": 100}}));
+    let invalid = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
+    cluster.request_errors(RDKafkaApiKey::Produce, &[invalid]);
+    let mut left = events(50);
+    assert_eq!(sink.write(&left), Ok(Written::Pending { taken: 50 }));
+    let mut told = 50;
+    let acknowledgements = settled(&sink, told);
+    assert_eq!(count_of(&acknowledgements, AckStatus::Retryable), 50, "{acknowledgements:?}");
+    // The broker goes on to refuse whatever the first of them is in.
+    cluster.request_errors(RDKafkaApiKey::Produce, &[invalid, invalid]);
+    while !left.is_empty() {
+        let Ok(Written::Pending { taken }) = sink.write(&left) else { panic!("the events are taken") };
+        told += taken;
+        let acknowledgements = settled(&sink, told);
+        let last = acknowledgements.iter().filter(|ack| ack.batch == acknowledgements.last().unwrap().batch);
+        let mut gone: Vec<_> = last
+            .filter(|ack| ack.status != AckStatus::Retryable)
+            .flat_map(|ack| ack.first as usize..(ack.first + ack.count) as usize)
+            .collect();
+        gone.sort_unstable_by(|one, other| other.cmp(one));
+        gone.into_iter().for_each(|position| drop(left.remove(position)));
+    }
+    let acknowledgements = settled(&sink, told);
+    let permanent: Vec<_> =
+        acknowledgements.iter().filter(|ack| ack.status == AckStatus::Permanent).collect();
+    assert_eq!((permanent.len(), permanent[0].count), (1, 1), "{acknowledgements:?}");
+    assert_eq!(count_of(&acknowledgements, AckStatus::Delivered), 49);
 }
 
 #[test]
@@ -276,21 +339,6 @@ fn slow_round_trips_do_not_keep_later_batches_from_the_wire() {
     assert_eq!(count_of(&settled(&sink, 800), AckStatus::Delivered), 800);
     // One after the other they would need eight round trips; this is no matter of speed.
     assert!(started.elapsed() < Duration::from_millis(8 * 500), "{:?}", started.elapsed());
-}
-
-#[test]
-fn after_a_fatal_error_the_host_is_asked_for_a_fresh_instance() {
-    let cluster = mock(1);
-    let mut sink = open(&cluster, json!({}));
-    sink.poller.producer().provoke_fatal_error();
-    let error = sink.write(&events(1)).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Reopen);
-    assert!(error.reason.contains("provoked by a test"), "{error}");
-    assert_eq!(sink.flush(Deadline::after(PATIENCE)).unwrap_err().kind, ErrorKind::Reopen);
-    drop(sink);
-    let mut sink = open(&cluster, json!({}));
-    sink.write(&events(1)).unwrap();
-    assert_eq!(count_of(&settled(&sink, 1), AckStatus::Delivered), 1);
 }
 
 #[test]
