@@ -226,6 +226,14 @@ impl MemoryDisk {
         tree.durable.files.insert(path.to_owned(), content);
     }
 
+    /// Changes a byte of a file, also for those who have it mapped.
+    pub fn flip(&self, path: &Path, at: usize, bits: u8) {
+        let content = self.find(path).unwrap();
+        let mut byte = [0];
+        content.now.read_exact_at(&mut byte, at as u64).unwrap();
+        content.now.write_all_at(&[byte[0] ^ bits], at as u64).unwrap();
+    }
+
     /// Puts a folder there.
     pub fn put_folder(&self, path: &Path) {
         self.lock().now.folders.insert(path.to_owned());

@@ -33,7 +33,8 @@
 //! | the file is too short | a gap: of what its chunks say is missing, and of what nobody knows |
 //!
 //! Frames that do not validate when they are read again, long after that, are found in the same way, and reported once an
-//! event is lost by them; nothing behind them is marked *done* until that is recorded.
+//! event is lost by them; nothing behind them is marked *done* until that is recorded. What is read from a file is always
+//! checked, and what is mapped once it has waited for a second (`age`).
 //!
 //! Before anything is repaired, the segment is copied aside. A folder with a segment of a later format version is left
 //! alone; later versions keep the first 48 bytes and their checksum, so that this can be told from damage.
@@ -47,10 +48,11 @@
 //! systems with snapshots), and mappings that agree with `pread` and `pwrite`.
 //!
 //! Files: `scan`, `scan_chunk` and `checksums` read bytes, `read_folder` a folder, `recover` takes over, `salvage` reads
-//! again, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is written; `stock` and `housekeeper` the
+//! again, `age` says what is checked then, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is written; `stock` and `housekeeper` the
 //! space, `group_commit` and `bell` the disk, `mapped` the memory, `crc` the checksum of a frame, `disk` and `real_disk` the
 //! file system.
 
+mod age;
 mod backlog;
 mod bell;
 mod checksums;
@@ -86,6 +88,7 @@ mod tests;
 mod whole;
 mod writer;
 
+pub(crate) use age::Age;
 pub(crate) use backlog::{Backlog, BacklogPart};
 pub(crate) use chunk::Chunk;
 pub(crate) use disk::Disk;

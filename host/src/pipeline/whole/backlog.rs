@@ -143,7 +143,7 @@ fn run(parts: Vec<BacklogPart>, oldest: Instant, bodies: &Arc<Bodies>) -> Option
         }
         len += part.events;
         let BacklogPart { chunk, from, to, index, events, .. } = part;
-        stretches.push(Stretch { chunk, from, to, index, events });
+        stretches.push(Stretch { chunk, from, to, index, events, oldest });
     }
     let source = Source::left_behind(stretches, doubtful_to.into(), bodies.clone());
     Some(BacklogRun { len, source, owed, oldest })

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::stage::*;
-use crate::spool::ChunkWriter;
 use crate::spool::memory_disk::{MemoryDisk, Operation};
+use crate::spool::{Age, ChunkWriter};
 
 fn power_lost(stage: &Stage) -> Stage {
     stage.with(stage.disk.after_power_loss(|| false))
@@ -95,7 +95,7 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
     // After a kill the chunk is there twice, and counts once.
     let left = stage.killed().open();
     assert_eq!(owed(&left.backlog, 0), [2, 3, 4, 5]);
-    assert_eq!(writer.chunk().read(0, writer.written(), sequences).unwrap(), [1, 2, 3, 4, 5]);
+    assert_eq!(writer.chunk().read(0, writer.written(), Age::Waited, sequences).unwrap(), [1, 2, 3, 4, 5]);
     writer.chunk().set_done(0, writer.written());
     drop(writer);
     opened.spool.close();
@@ -177,12 +177,12 @@ fn what_waits_for_the_disk_is_read_from_memory_and_memory_is_given_back_by_itsel
     let opened = stage.open();
     let chunks = fill(&opened.spool, 1, 26 * 30);
     for chunk in &chunks {
-        assert_eq!(chunk.read(0, 152, sequences).unwrap().len(), 1);
+        assert_eq!(chunk.read(0, 152, Age::Waited, sequences).unwrap().len(), 1);
     }
     // Nobody has waited for a sync: so many chunks ask for one.
     wait_until(|| chunks.iter().take(10).all(|chunk| !chunk.has_shadow()));
     for chunk in &chunks {
-        assert_eq!(chunk.read(0, 152, sequences).unwrap().len(), 1);
+        assert_eq!(chunk.read(0, 152, Age::Waited, sequences).unwrap().len(), 1);
     }
 }
 

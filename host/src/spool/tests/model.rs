@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::stage::*;
 use crate::spool::memory_disk::{MemoryDisk, Operation};
-use crate::spool::{Chunk, ChunkWriter};
+use crate::spool::{Age, Chunk, ChunkWriter};
 
 const WRITERS: usize = 2;
 const SINKS: usize = 2;
@@ -86,7 +86,7 @@ impl Life {
             if chunks.last().is_none_or(|(chunk, _)| !Arc::ptr_eq(chunk, &part.chunk)) {
                 chunks.push((part.chunk.clone(), Vec::new()));
             }
-            let found = part.chunk.read(part.from, part.to, sequences).unwrap();
+            let found = part.chunk.read(part.from, part.to, Age::Waited, sequences).unwrap();
             let frame_len = (part.to - part.from) / part.events;
             for (number, sequence) in (1..).zip(found) {
                 chunks.last_mut().unwrap().1.push((sequence, part.from + number * frame_len));

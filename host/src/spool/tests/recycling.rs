@@ -5,9 +5,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::stage::*;
-use crate::spool::Chunk;
 use crate::spool::format::{chunk_header_len, u64_at};
 use crate::spool::memory_disk::Operation;
+use crate::spool::{Age, Chunk};
 
 /// Frames in a full chunk of these tests.
 const FRAMES: u64 = 26;
@@ -72,7 +72,7 @@ fn a_recycled_segment_gives_what_is_new_in_it_and_nothing_old() {
 fn a_reader_of_a_finished_chunk_keeps_its_segment_from_being_used_again() {
     let stage = Stage::new(&["a"]);
     let (opened, chunks) = first_segment_full(&stage);
-    let read = chunks[0].read(0, FRAMES as u32 * 152, |frames| {
+    let read = chunks[0].read(0, FRAMES as u32 * 152, Age::Waited, |frames| {
         for chunk in &chunks {
             chunk.set_done(0, FRAMES as u32 * 152);
         }

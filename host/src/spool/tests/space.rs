@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::stage::*;
 use crate::spool::memory_disk::Operation;
-use crate::spool::{Chunk, LeaseError, Spool};
+use crate::spool::{Age, Chunk, LeaseError, Spool};
 
 /// Leases until it fails, with one frame in each; how many there were, and why it failed.
 fn lease_all(spool: &Spool, writers: &mut Vec<crate::spool::ChunkWriter>) -> LeaseError {
@@ -152,7 +152,7 @@ fn a_mark_that_cannot_be_written_costs_duplicates_and_nothing_else() {
     assert!(
         opened.backlog.parts[0]
             .chunk
-            .read(0, 152, |_| ())
+            .read(0, 152, Age::Waited, |_| ())
             .is_err_and(|error| error.kind() != io::ErrorKind::InvalidData)
     );
     left.disk.heal();
@@ -194,7 +194,7 @@ fn read_from_files(stage: &Stage, opened: &Opened, chunks: &[Arc<Chunk>]) -> Vec
     for (segment, chunks) in chunks.chunks(4).enumerate() {
         let before = reads();
         for chunk in chunks {
-            assert!(!chunk.read(0, 152, sequences).unwrap().is_empty());
+            assert!(!chunk.read(0, 152, Age::Waited, sequences).unwrap().is_empty());
         }
         from_files.extend((reads() > before).then_some(segment + 1));
     }
