@@ -169,14 +169,19 @@ impl MemoryDisk {
     /// What the disk holds after a loss of power: of each sector that was not synced, `choose` says whether it got to
     /// the disk by itself.
     pub fn after_power_loss(&self, mut choose: impl FnMut() -> bool) -> Self {
+        self.after_power_loss_with(|_, _| choose())
+    }
+
+    /// As [`MemoryDisk::after_power_loss`]; `choose` is told the file, and where in it the sector begins.
+    pub fn after_power_loss_with(&self, mut choose: impl FnMut(&Path, usize) -> bool) -> Self {
         self.crashed(
             |tree| &tree.durable,
-            |content, _| {
+            |content, path| {
                 let mut bytes = content.kept.lock().unwrap().durable.clone();
                 let now = content.bytes();
                 bytes.resize(now.len(), 0);
-                for (old, new) in bytes.chunks_mut(SECTOR).zip(now.chunks(SECTOR)) {
-                    if old != new && choose() {
+                for (number, (old, new)) in bytes.chunks_mut(SECTOR).zip(now.chunks(SECTOR)).enumerate() {
+                    if old != new && choose(path, number * SECTOR) {
                         old.copy_from_slice(new);
                     }
                 }

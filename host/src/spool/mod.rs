@@ -41,8 +41,9 @@
 //!
 //! A segment that is done is deleted, or used again: it is marked free, gets a new number and name, a new header, and is
 //! marked live when it is taken into use. What cannot be synced is never synced again: its chunks are copied to another
-//! segment under the same numbers. Of two chunks with one number the fuller one counts, or else the one that was settled
-//! further, or else the later one.
+//! segment under the same numbers. Of two chunks with one number that one counts of which more frames are whole, from the
+//! first one on: what a sync has brought to the disk is the beginning of one of them. Else the fuller one counts, or the one
+//! that was settled further, or the later one.
 //!
 //! Needed from the file system: `fallocate` that reserves space for writes into a mapping (not so on copy-on-write file
 //! systems with snapshots), and mappings that agree with `pread` and `pwrite`.

@@ -12,6 +12,16 @@ fn power_lost(stage: &Stage) -> Stage {
     stage.with(stage.disk.after_power_loss(|| false))
 }
 
+/// Waits until a sync has failed; the reason.
+fn until_it_is_known_why(opened: &Opened) -> String {
+    loop {
+        let error = opened.spool.wait_durable(Instant::now() + Duration::from_millis(1)).unwrap_err();
+        if !error.reason.contains("in time") {
+            return error.reason;
+        }
+    }
+}
+
 fn syncs(disk: &MemoryDisk) -> usize {
     disk.log().iter().filter(|(operation, _)| *operation == Operation::Sync).count()
 }
@@ -103,19 +113,35 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
 }
 
 #[test]
+fn what_is_on_the_disk_counts_whatever_of_a_copy_that_was_not_synced_got_there() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(PAGE - 128).unwrap();
+    // A sector of its own, and the last ones begin behind it.
+    writer.append(&frame_of(1, 1200));
+    append(&mut writer, [2]);
+    opened.spool.wait_durable(far()).unwrap();
+    wait_for_spare(&stage, 2);
+    stage.disk.fail(Operation::Sync, Errno::IO);
+    append(&mut writer, [3]);
+    until_it_is_known_why(&opened);
+    assert!(writer.chunk().frames_place().0.path().ends_with("0000000002.segment"));
+
+    // The whole copy, but for a sector of the first frame.
+    let left =
+        stage.disk.after_power_loss_with(|path, at| path.ends_with("0000000002.segment") && at != PAGE + 512);
+    let left = stage.with(left).open();
+    assert_eq!((owed(&left.backlog, 0), lost(&left.backlog)), (vec![1, 2], 0));
+}
+
+#[test]
 fn while_no_sync_succeeds_who_waits_is_told_why_and_once_one_does_nothing_is_missing() {
     let stage = Stage::durable();
     let opened = stage.open();
     let mut writer = opened.spool.lease(200).unwrap();
     stage.disk.fail(Operation::Sync, Errno::IO);
     append(&mut writer, 1..3);
-    // As long as it takes until the first failure is known.
-    let reason = loop {
-        let error = opened.spool.wait_durable(Instant::now() + Duration::from_millis(1)).unwrap_err();
-        if !error.reason.contains("in time") {
-            break error.reason;
-        }
-    };
+    let reason = until_it_is_known_why(&opened);
     assert!(reason.contains("Input/output error"), "{reason}");
     append(&mut writer, 3..5);
     stage.disk.heal();
