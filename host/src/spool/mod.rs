@@ -19,7 +19,12 @@
 //! - A **frame** holds one event (see `event::frame`); its CRC-32C and all others start with the number of the segment, so that
 //!   what an earlier use of the file left never validates.
 //!
-//! An event is accepted when `committed` covers its frame; what is behind that is the torn tail of a crash, and ignored.
+//! An event is accepted when `committed` covers its frame; what is behind that is the torn tail of a crash, and ignored. A frame
+//! before that which does not validate is a loss, and told, also where nothing valid is behind it. After a loss of power it may
+//! be one that nobody was promised, since `committed` got to the disk before its frame did, and with `durability = "disk"` its
+//! `record` may not have returned. That cannot be told from a promised one that was damaged: a note of what was synced would
+//! itself be synced only with what comes next. So an auditor may hear of an event that was never confirmed, but never misses
+//! one that was.
 //!
 //! What happens to what does not validate, when a process opens the spool:
 //!

@@ -41,6 +41,20 @@ fn what_was_waited_for_survives_a_loss_of_power_and_the_rest_is_no_damage() {
 }
 
 #[test]
+fn an_event_that_counts_and_is_not_there_after_a_loss_of_power_is_told_though_nobody_was_promised_it() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(PAGE - 128).unwrap();
+    append(&mut writer, 1..4);
+    opened.spool.wait_durable(far()).unwrap();
+    append(&mut writer, [4]);
+    // Of the chunk the first sector, with how much of it counts.
+    let left = stage.with(stage.disk.after_power_loss_with(|_, at| at == PAGE)).open();
+    assert_eq!((owed(&left.backlog, 0), lost(&left.backlog)), (vec![1, 2, 3], 1));
+    assert_eq!(left.backlog.gaps[0].first_sequence, Some(4));
+}
+
+#[test]
 fn many_threads_share_syncs_and_each_gets_its_own() {
     let stage = Stage::durable();
     let opened = stage.open();
