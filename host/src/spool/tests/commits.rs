@@ -12,16 +12,6 @@ fn power_lost(stage: &Stage) -> Stage {
     stage.with(stage.disk.after_power_loss(|| false))
 }
 
-/// Waits until a sync has failed; the reason.
-fn until_it_is_known_why(opened: &Opened) -> String {
-    loop {
-        let error = opened.spool.wait_durable(Instant::now() + Duration::from_millis(1)).unwrap_err();
-        if !error.reason.contains("in time") {
-            return error.reason;
-        }
-    }
-}
-
 fn syncs(disk: &MemoryDisk) -> usize {
     disk.log().iter().filter(|(operation, _)| *operation == Operation::Sync).count()
 }
@@ -138,7 +128,7 @@ fn what_is_on_the_disk_counts_whatever_of_a_copy_that_was_not_synced_got_there()
     wait_for_spare(&stage, 2);
     stage.disk.fail(Operation::Sync, Errno::IO);
     append(&mut writer, [3]);
-    until_it_is_known_why(&opened);
+    until_durable_or_it_is_known_why(&opened).unwrap_err();
     assert!(writer.chunk().frames_place().0.path().ends_with("0000000002.segment"));
 
     // The whole copy, but for a sector of the first frame.
@@ -155,7 +145,7 @@ fn while_no_sync_succeeds_who_waits_is_told_why_and_once_one_does_nothing_is_mis
     let mut writer = opened.spool.lease(200).unwrap();
     stage.disk.fail(Operation::Sync, Errno::IO);
     append(&mut writer, 1..3);
-    let reason = until_it_is_known_why(&opened);
+    let reason = until_durable_or_it_is_known_why(&opened).unwrap_err();
     assert!(reason.contains("Input/output error"), "{reason}");
     append(&mut writer, 3..5);
     stage.disk.heal();

@@ -222,3 +222,13 @@ pub fn settle(backlog: &Backlog) {
 pub fn lost(backlog: &Backlog) -> u64 {
     backlog.gaps.iter().map(|gap| gap.count).sum()
 }
+
+/// Waits until all is on the disk, or a sync has failed; the reason.
+pub fn until_durable_or_it_is_known_why(opened: &Opened) -> Result<(), String> {
+    loop {
+        match opened.spool.wait_durable(Instant::now() + Duration::from_millis(1)) {
+            Err(error) if error.reason.contains("in time") => {}
+            known => return known.map_err(|error| error.reason),
+        }
+    }
+}
