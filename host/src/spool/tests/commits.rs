@@ -1,5 +1,6 @@
 //! What has to be on the disk, and syncs that fail.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -42,6 +43,17 @@ fn an_event_that_counts_and_is_not_there_after_a_loss_of_power_is_told_though_no
     let left = stage.with(stage.disk.after_power_loss_with(|_, at| at == PAGE)).open();
     assert_eq!((owed(&left.backlog, 0), lost(&left.backlog)), (vec![1, 2, 3], 1));
     assert_eq!(left.backlog.gaps[0].first_sequence, Some(4));
+}
+
+#[test]
+fn a_folder_that_had_to_be_made_with_those_above_it_survives_a_loss_of_power() {
+    let mut stage = Stage::durable();
+    stage.disk.put_folder(Path::new("/var"));
+    stage.options.dir = PathBuf::from("/var/lib/audit/spool");
+    let opened = stage.open();
+    append(&mut opened.spool.lease(200).unwrap(), 1..4);
+    opened.spool.wait_durable(far()).unwrap();
+    assert_eq!(owed(&power_lost(&stage).open().backlog, 0), [1, 2, 3]);
 }
 
 #[test]
