@@ -1,5 +1,6 @@
 //! What has to be on the disk, and syncs that fail.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,9 @@ use rustix::io::Errno;
 use super::stage::*;
 use crate::spool::memory_disk::{MemoryDisk, Operation};
 use crate::spool::{Age, ChunkWriter};
+
+/// What a file system may say to a sync.
+const SYNC_ERRORS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS];
 
 fn power_lost(stage: &Stage) -> Stage {
     stage.with(stage.disk.after_power_loss(|| false))
@@ -90,6 +94,11 @@ fn many_threads_share_syncs_and_each_gets_its_own() {
 
 #[test]
 fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_again() {
+    SYNC_ERRORS.into_iter().for_each(moves_what_is_not_on_the_disk);
+}
+
+#[track_caller]
+fn moves_what_is_not_on_the_disk(errno: Errno) {
     let stage = Stage::durable();
     let opened = stage.open();
     let mut writer = opened.spool.lease(200).unwrap();
@@ -97,7 +106,7 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
     writer.chunk().set_done(0, 152);
     writer.chunk().set_offered(0, 304);
     wait_for_spare(&stage, 2);
-    stage.disk.fail_once(Operation::Sync, Errno::IO);
+    stage.disk.fail_once(Operation::Sync, errno);
     opened.spool.wait_durable(far()).unwrap();
     let log = stage.disk.log();
     let (failed_at, failed) = log
@@ -152,13 +161,18 @@ fn what_is_on_the_disk_counts_whatever_of_a_copy_that_was_not_synced_got_there()
 
 #[test]
 fn while_no_sync_succeeds_who_waits_is_told_why_and_once_one_does_nothing_is_missing() {
+    SYNC_ERRORS.into_iter().for_each(while_no_sync_succeeds);
+}
+
+#[track_caller]
+fn while_no_sync_succeeds(errno: Errno) {
     let stage = Stage::durable();
     let opened = stage.open();
     let mut writer = opened.spool.lease(200).unwrap();
-    stage.disk.fail(Operation::Sync, Errno::IO);
+    stage.disk.fail(Operation::Sync, errno);
     append(&mut writer, 1..3);
     let reason = until_durable_or_it_is_known_why(&opened).unwrap_err();
-    assert!(reason.contains("Input/output error"), "{reason}");
+    assert!(reason.contains(&io::Error::from(errno).to_string()), "{reason}");
     append(&mut writer, 3..5);
     stage.disk.heal();
     opened.spool.wait_durable(far()).unwrap();

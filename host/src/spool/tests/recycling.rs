@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use rustix::io::Errno;
 
 use super::stage::*;
 use crate::spool::format::{chunk_header_len, u64_at};
@@ -66,6 +67,31 @@ fn a_recycled_segment_gives_what_is_new_in_it_and_nothing_old() {
     let next = left.open();
     assert_eq!(owed(&next.backlog, 0), expected);
     assert!(next.backlog.gaps.is_empty());
+}
+
+#[test]
+fn a_segment_that_cannot_be_made_ready_again_is_deleted_and_nothing_is_lost() {
+    for operation in [Operation::Write, Operation::Sync, Operation::Rename, Operation::SyncFolder] {
+        let stage = Stage::durable();
+        let (opened, chunks) = first_segment_full(&stage);
+        wait_for_spare(&stage, 3);
+        stage.disk.fail(operation, Errno::IO);
+        settle_all(chunks);
+        wait_until(|| opened.bound.left() == 15 * SEGMENT);
+        let names: Vec<_> =
+            stage.disk.segments().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["0000000002.segment", "0000000003.segment"], "{operation:?}");
+        stage.disk.heal();
+        fill(&opened.spool, 300, 4 * FRAMES);
+        opened.spool.wait_durable(far()).unwrap();
+        // With it the folder was synced, where the first one is no more.
+        wait_for_spare(&stage, 4);
+        let expected: Vec<u64> = (200..202).chain(300..300 + 4 * FRAMES).collect();
+        for left in [stage.killed(), stage.with(stage.disk.after_power_loss(|| false))] {
+            let left = left.open();
+            assert_eq!((owed(&left.backlog, 0), lost(&left.backlog)), (expected.clone(), 0), "{operation:?}");
+        }
+    }
 }
 
 #[test]
