@@ -29,15 +29,3 @@ impl Follow {
         String::from_utf8(whole.to_vec()).expect("text") + torn
     }
 }
-
-#[test]
-fn a_line_that_is_torn_within_a_character_is_shown_up_to_there_and_read_again() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("out.ndjson");
-    let line = "one\ntwo ü\n".as_bytes();
-    std::fs::write(&path, &line[..line.len() - 2]).expect("written");
-    let mut follow = Follow::new(path.clone());
-    assert_eq!(follow.more(), "one\ntwo ");
-    std::fs::write(&path, line).expect("written");
-    assert_eq!(follow.more(), "two ü\n");
-}

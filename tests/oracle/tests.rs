@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use audit_tests::oracle::{Journal, Kind, Left, Life, Oracle, Outcome, Repeats, Summary};
+use audit_tests::oracle::{Follow, Journal, Kind, Left, Life, Oracle, Outcome, Repeats, Summary};
 
 /// The canonical line of an event of this number, as far as the oracle looks at it.
 fn line(number: u32) -> String {
@@ -311,4 +311,16 @@ fn a_journal_tells_what_was_issued_and_what_is_known_of_it_also_when_it_is_torn(
     assert_eq!(objections(&oracle), []);
     oracle.wrote(life, "out", &text([1]));
     assert_objects(&oracle, Kind::RefusedYetThere, "id-1");
+}
+
+#[test]
+fn a_line_that_is_torn_within_a_character_is_shown_up_to_there_and_read_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("out.ndjson");
+    let line = "one\ntwo ü\n".as_bytes();
+    std::fs::write(&path, &line[..line.len() - 2]).expect("written");
+    let mut follow = Follow::new(path.clone());
+    assert_eq!(follow.more(), "one\ntwo ");
+    std::fs::write(&path, line).expect("written");
+    assert_eq!(follow.more(), "two ü\n");
 }

@@ -116,10 +116,11 @@ impl Tally {
         tracing::error!(count, "accepted events were lost: this is a defect of audit-host, please report it");
     }
 
-    /// Counts events of an earlier process that no sink will get, since the spool is damaged.
-    pub fn lose_in_spool(&self, count: u64) {
+    /// Counts events of an earlier process that these sinks (a bit each) will not get, since the spool is damaged.
+    pub fn lose_in_spool(&self, count: u64, owed: u32) {
         self.add(Outcome::Lost, count);
-        (0..self.lost_at.len()).for_each(|sink| self.lose_at(sink, count));
+        let losers = (0..self.lost_at.len()).filter(|sink| owed & 1 << sink != 0);
+        losers.for_each(|sink| self.lose_at(sink, count));
     }
 
     /// Counts events that one sink lost.

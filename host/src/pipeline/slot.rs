@@ -262,13 +262,14 @@ impl Chunk {
         let (from, to) = (*taken, writer.written());
         *taken = to;
         let index = writer.events() - current.events as u16;
-        let stretch = Stretch { chunk: writer.chunk().clone(), from, to, index, events: current.events };
+        let (chunk, events, oldest) = (writer.chunk().clone(), current.events, current.oldest);
+        let stretch = Stretch { chunk, from, to, index, events, oldest };
         let portion = Portion {
             frames: Frames::Spool(stretch),
             charged: std::mem::take(&mut current.charged),
-            events: current.events,
+            events,
             first: current.first,
-            oldest: current.oldest,
+            oldest,
         };
         current.first += u64::from(std::mem::take(&mut current.events));
         Some(portion)

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use audit_plugin_api::flags;
 
@@ -17,7 +18,7 @@ use super::pool::Pool;
 use super::record::ENTRY_BYTES;
 use super::run::Run;
 use crate::event::frame;
-use crate::spool::{self, Gap};
+use crate::spool::{self, Age, Gap};
 
 /// Frames of one chunk of the spool.
 #[derive(Clone)]
@@ -32,11 +33,14 @@ pub struct Stretch {
     pub index: u16,
     /// How many they are.
     pub events: u32,
+    /// When the first of them was recorded.
+    pub oldest: Instant,
 }
 
 impl Stretch {
     fn read<R>(&self, use_frames: impl FnMut(&[u8]) -> R) -> io::Result<R> {
-        self.chunk.read_sound(self.from..self.to, self.numbers(0, self.events), use_frames)
+        let age = Age::of(self.oldest, Instant::now());
+        self.chunk.read_sound(self.from..self.to, self.numbers(0, self.events), age, use_frames)
     }
 
     /// The numbers within the chunk of the frames from `start` to `end`.

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::age::Age;
 use super::disk::{Access, DiskFile};
 use super::format::{FrameHeader, KIND_HOLE, Mark, Position, chunk_header_len};
 use super::mapped::{Track, TrackWriter};
@@ -135,35 +136,46 @@ impl Chunk {
     }
 
     /// Calls this with the frames from one offset to another, which must lie between frames. Without a copy where they
-    /// are in memory; else they are read from the file and checked.
+    /// are in memory; else they are read from the file. They are checked, but for young ones in memory, and those that are
+    /// kept there until they are on the disk.
     ///
     /// # Errors
     /// `InvalidData` if a frame does not validate; what the system says if the file cannot be read.
-    pub fn read<R>(&self, from: u32, to: u32, use_frames: impl FnOnce(&[u8]) -> R) -> io::Result<R> {
-        let (memory, segment, at) = {
+    pub fn read<R>(
+        &self,
+        from: u32,
+        to: u32,
+        age: Age,
+        use_frames: impl FnOnce(&[u8]) -> R,
+    ) -> io::Result<R> {
+        let (memory, age, segment, at) = {
             let place = self.lock();
-            let memory = place.shadow.clone().or_else(|| place.track.clone());
-            (memory, place.segment.clone(), place.at)
+            let (memory, age) = match &place.shadow {
+                Some(shadow) => (Some(shadow.clone()), Age::Young),
+                None => (place.track.clone(), age),
+            };
+            (memory, age, place.segment.clone(), place.at)
+        };
+        let frames_at = at + self.header_len as u64;
+        let damaged = || {
+            let (path, at) = (segment.path(), frames_at + u64::from(from));
+            let text = format!("{}: the frames from byte {at} on are damaged", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
         };
         if let Some(memory) = memory {
             let frames = memory.read(from, to).ok_or_else(|| beyond(from, to))?;
-            return Ok(use_frames(frames));
+            return match age {
+                Age::Waited if check_frames(frames, segment.seed).is_none() => Err(damaged()),
+                Age::Waited | Age::Young => Ok(use_frames(frames)),
+            };
         }
-        let frames_at = at + self.header_len as u64;
         if from > to || u64::from(to) > u64::from(self.region_len) - self.header_len as u64 {
             return Err(beyond(from, to));
         }
         let mut frames = vec![0; (to - from) as usize];
         let read =
             segment.with_file(Access::Read, |file| file.read_at(&mut frames, frames_at + u64::from(from)))?;
-        check_frames(&frames[..read], segment.seed).filter(|_| read == frames.len()).ok_or_else(|| {
-            let text = format!(
-                "{}: the frames from byte {} on are damaged",
-                segment.path().display(),
-                frames_at + u64::from(from)
-            );
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        })?;
+        check_frames(&frames[..read], segment.seed).filter(|()| read == frames.len()).ok_or_else(damaged)?;
         Ok(use_frames(&frames))
     }
 
@@ -264,7 +276,7 @@ impl Chunk {
     pub(super) fn detach(&self, segment: &Arc<Segment>) {
         let mut place = self.lock();
         if Arc::ptr_eq(&place.segment, segment) {
-            place.track = None;
+            place.let_go_of_mapping();
         }
     }
 
@@ -345,6 +357,11 @@ impl Place {
             damaged: Vec::new(),
             untold: Vec::new(),
         }
+    }
+
+    /// It is read from the file from now on.
+    pub fn let_go_of_mapping(&mut self) {
+        self.track = None;
     }
 
     /// Whether all in it is done.

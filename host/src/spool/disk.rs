@@ -8,9 +8,6 @@ use crate::trust::Untrusted;
 
 /// The file system as the spool uses it; [`RealDisk`](super::RealDisk) outside of tests.
 pub trait Disk: Send + Sync {
-    /// Makes a folder that only its owner may use, with those above it; it may be there already.
-    fn create_folders(&self, folder: &Path) -> io::Result<()>;
-
     /// Makes a folder that only its owner may use; it must not be there.
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
 

@@ -18,6 +18,8 @@ pub struct Gap {
     pub count: u64,
     /// Where, and what is wrong.
     pub reason: String,
+    /// A bit for each of today's sinks that was to get them, where they were found at start.
+    pub owed: u32,
     /// Held until it is healed; none where all that was in it is done.
     segment: Option<Arc<Segment>>,
     /// Who has to be told that this is told, and where in it that is.
@@ -37,7 +39,22 @@ impl Gap {
     pub(super) fn unheld(damage: Damage, segment: &Arc<Segment>, may_repair: bool) -> Self {
         let Damage { first_sequence, last_sequence, count, reason, repairs, .. } = damage;
         let reason = format!("{}: {reason}", segment.path().display());
-        Self { first_sequence, last_sequence, count, reason, segment: None, chunk: None, repairs, may_repair }
+        Self {
+            first_sequence,
+            last_sequence,
+            count,
+            reason,
+            owed: 0,
+            segment: None,
+            chunk: None,
+            repairs,
+            may_repair,
+        }
+    }
+
+    /// What is missing was for these sinks, a bit each.
+    pub(super) fn owed_to(self, owed: u32) -> Self {
+        Self { owed, ..self }
     }
 
     /// Damage at this offset of a chunk that is in use.

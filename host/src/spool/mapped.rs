@@ -136,7 +136,8 @@ impl Track {
         // which was loaded with acquire. It is not written again as long as the track lives: not by the writer, which
         // goes on behind it; not by another track, since a carver cuts each part once; and not through another mapping
         // or file, since a segment's file belongs to one process (its folder is locked and private) and is used anew
-        // only when nobody holds this mapping any more.
+        // only when nobody holds this mapping any more. (A frame that is damaged is written over, as whatever damaged it
+        // has done: its chunk lets go of the track before, and who has the frame still does not know it for sound.)
         Some(unsafe { std::slice::from_raw_parts(self.base.add(from as usize), (to - from) as usize) })
     }
 

@@ -169,14 +169,19 @@ impl MemoryDisk {
     /// What the disk holds after a loss of power: of each sector that was not synced, `choose` says whether it got to
     /// the disk by itself.
     pub fn after_power_loss(&self, mut choose: impl FnMut() -> bool) -> Self {
+        self.after_power_loss_with(|_, _| choose())
+    }
+
+    /// As [`MemoryDisk::after_power_loss`]; `choose` is told the file, and where in it the sector begins.
+    pub fn after_power_loss_with(&self, mut choose: impl FnMut(&Path, usize) -> bool) -> Self {
         self.crashed(
             |tree| &tree.durable,
-            |content, _| {
+            |content, path| {
                 let mut bytes = content.kept.lock().unwrap().durable.clone();
                 let now = content.bytes();
                 bytes.resize(now.len(), 0);
-                for (old, new) in bytes.chunks_mut(SECTOR).zip(now.chunks(SECTOR)) {
-                    if old != new && choose() {
+                for (number, (old, new)) in bytes.chunks_mut(SECTOR).zip(now.chunks(SECTOR)).enumerate() {
+                    if old != new && choose(path, number * SECTOR) {
                         old.copy_from_slice(new);
                     }
                 }
@@ -192,11 +197,12 @@ impl MemoryDisk {
     ) -> Self {
         let tree = self.lock();
         let names = names(&tree);
-        let files = names
-            .files
-            .iter()
-            .map(|(path, content)| (path.clone(), Arc::new(Content::of(&bytes(content, path)))));
-        let now = Names { folders: names.folders.clone(), files: files.collect() };
+        // What is in a folder is gone with it.
+        let is_there = |path: &&PathBuf| path.ancestors().skip(1).all(|folder| names.has_folder(folder));
+        let files = names.files.iter().filter(|(path, _)| is_there(path));
+        let files = files.map(|(path, content)| (path.clone(), Arc::new(Content::of(&bytes(content, path)))));
+        let folders = names.folders.iter().filter(is_there).cloned();
+        let now = Names { folders: folders.collect(), files: files.collect() };
         let tree = Tree { durable: now.clone(), now, locked: BTreeSet::new() };
         Self { tree: Arc::new(Mutex::new(tree)), faults: Arc::default() }
     }
@@ -226,9 +232,21 @@ impl MemoryDisk {
         tree.durable.files.insert(path.to_owned(), content);
     }
 
-    /// Puts a folder there.
+    /// Changes a byte of a file, also for those who have it mapped.
+    pub fn flip(&self, path: &Path, at: usize, bits: u8) {
+        let content = self.find(path).unwrap();
+        let mut byte = [0];
+        content.now.read_exact_at(&mut byte, at as u64).unwrap();
+        content.now.write_all_at(&[byte[0] ^ bits], at as u64).unwrap();
+    }
+
+    /// Puts a folder there, with those above it, as if it had always been there.
     pub fn put_folder(&self, path: &Path) {
-        self.lock().now.folders.insert(path.to_owned());
+        let mut tree = self.lock();
+        for folder in path.ancestors() {
+            tree.now.folders.insert(folder.to_owned());
+            tree.durable.folders.insert(folder.to_owned());
+        }
     }
 
     /// Bytes of all files together.
@@ -246,6 +264,12 @@ impl MemoryDisk {
 
     fn lock(&self) -> MutexGuard<'_, Tree> {
         self.tree.lock().unwrap()
+    }
+}
+
+impl Names {
+    fn has_folder(&self, folder: &Path) -> bool {
+        folder.parent().is_none() || self.folders.contains(folder)
     }
 }
 
@@ -280,20 +304,13 @@ impl Content {
 }
 
 impl Disk for MemoryDisk {
-    fn create_folders(&self, folder: &Path) -> io::Result<()> {
-        self.faults.meet(Operation::CreateFolder, folder)?;
-        let mut tree = self.lock();
-        for folder in folder.ancestors() {
-            tree.now.folders.insert(folder.to_owned());
-            tree.durable.folders.insert(folder.to_owned());
-        }
-        Ok(())
-    }
-
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
         self.faults.meet(Operation::CreateFolder, folder)?;
-        let is_new = self.lock().now.folders.insert(folder.to_owned());
-        if is_new { Ok(()) } else { Err(Errno::EXIST.into()) }
+        let now = &mut self.lock().now;
+        if !folder.parent().is_some_and(|parent| now.has_folder(parent)) {
+            return Err(Errno::NOENT.into());
+        }
+        if now.folders.insert(folder.to_owned()) { Ok(()) } else { Err(Errno::EXIST.into()) }
     }
 
     fn check_folder(&self, _: &Path) -> io::Result<Result<(), Untrusted>> {
@@ -303,7 +320,7 @@ impl Disk for MemoryDisk {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         self.faults.meet(Operation::List, folder)?;
         let tree = self.lock();
-        if !tree.now.folders.contains(folder) {
+        if !tree.now.has_folder(folder) {
             return Err(Errno::NOENT.into());
         }
         let paths = tree.now.folders.iter().chain(tree.now.files.keys());

@@ -19,7 +19,12 @@
 //! - A **frame** holds one event (see `event::frame`); its CRC-32C and all others start with the number of the segment, so that
 //!   what an earlier use of the file left never validates.
 //!
-//! An event is accepted when `committed` covers its frame; what is behind that is the torn tail of a crash, and ignored.
+//! An event is accepted when `committed` covers its frame; what is behind that is the torn tail of a crash, and ignored. A frame
+//! before that which does not validate is a loss, and told, also where nothing valid is behind it. After a loss of power it may
+//! be one that nobody was promised, since `committed` got to the disk before its frame did, and with `durability = "disk"` its
+//! `record` may not have returned. That cannot be told from a promised one that was damaged: a note of what was synced would
+//! itself be synced only with what comes next. So an auditor may hear of an event that was never confirmed, but never misses
+//! one that was.
 //!
 //! What happens to what does not validate, when a process opens the spool:
 //!
@@ -33,24 +38,27 @@
 //! | the file is too short | a gap: of what its chunks say is missing, and of what nobody knows |
 //!
 //! Frames that do not validate when they are read again, long after that, are found in the same way, and reported once an
-//! event is lost by them; nothing behind them is marked *done* until that is recorded.
+//! event is lost by them; nothing behind them is marked *done* until that is recorded. What is read from a file is always
+//! checked, and what is mapped once it has waited for a second (`age`).
 //!
 //! Before anything is repaired, the segment is copied aside. A folder with a segment of a later format version is left
 //! alone; later versions keep the first 48 bytes and their checksum, so that this can be told from damage.
 //!
 //! A segment that is done is deleted, or used again: it is marked free, gets a new number and name, a new header, and is
 //! marked live when it is taken into use. What cannot be synced is never synced again: its chunks are copied to another
-//! segment under the same numbers. Of two chunks with one number the fuller one counts, or else the one that was settled
-//! further, or else the later one.
+//! segment under the same numbers. Of two chunks with one number that one counts of which more frames are whole, from the
+//! first one on: what a sync has brought to the disk is the beginning of one of them. Else the fuller one counts, or the one
+//! that was settled further, or the later one.
 //!
 //! Needed from the file system: `fallocate` that reserves space for writes into a mapping (not so on copy-on-write file
 //! systems with snapshots), and mappings that agree with `pread` and `pwrite`.
 //!
 //! Files: `scan`, `scan_chunk` and `checksums` read bytes, `read_folder` a folder, `recover` takes over, `salvage` reads
-//! again, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is written; `stock` and `housekeeper` the
+//! again, `age` says what is checked then, `inspect` only looks; `leasing`, `segment`, `chunk`, `writer` are what is written; `stock` and `housekeeper` the
 //! space, `group_commit` and `bell` the disk, `mapped` the memory, `crc` the checksum of a frame, `disk` and `real_disk` the
 //! file system.
 
+mod age;
 mod backlog;
 mod bell;
 mod checksums;
@@ -86,6 +94,7 @@ mod tests;
 mod whole;
 mod writer;
 
+pub(crate) use age::Age;
 pub(crate) use backlog::{Backlog, BacklogPart};
 pub(crate) use chunk::Chunk;
 pub(crate) use disk::Disk;

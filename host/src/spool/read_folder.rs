@@ -107,11 +107,15 @@ pub fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 pub struct Counting(HashMap<u64, (usize, u64)>);
 
 impl Counting {
-    /// Of all copies of a chunk the fullest counts, of those the one of which most is settled, or else the later one.
+    /// Of all copies of a chunk the one counts that is whole the furthest; of those the fullest, then the one of which most
+    /// is settled, or else the later one.
+    ///
+    /// What a sync has brought to the disk are all first frames of the one copy that was written then: no other is whole
+    /// any further without having them too.
     pub fn among(segments: &[ReadSegment]) -> Self {
         let worth = |chunk: &ScannedChunk| {
             let settled: u64 = chunk.marks.iter().map(|(_, done)| u64::from(*done)).sum();
-            (chunk.events.len(), settled)
+            (chunk.whole_to(), chunk.events.len(), settled)
         };
         let mut best = HashMap::new();
         for (index, segment) in segments.iter().enumerate() {
@@ -135,6 +139,7 @@ impl Counting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::scan::{Damage, DamagedFrames};
     use crate::spool::scan_chunk::ScannedEvent;
 
     /// A segment of this number with one chunk of the number 7, of which so many events are found.
@@ -185,6 +190,21 @@ mod tests {
     fn of_two_equal_copies_the_one_that_was_settled_further_counts() {
         assert_eq!(counting(&[settled_segment(1, 4096, 3, 16), segment(2, 4096, 3)]), [true, false]);
         assert_eq!(counting(&[segment(1, 4096, 3), settled_segment(2, 4096, 3, 16)]), [false, true]);
+    }
+
+    #[test]
+    fn a_copy_that_is_whole_further_counts_whatever_is_behind_a_gap_in_the_other() {
+        let torn = |number| {
+            let mut torn = segment(number, 4096, 4);
+            let SegmentContents::Scanned(scanned) = &mut torn.contents else { unreachable!() };
+            let chunk = &mut scanned.chunks[0];
+            chunk.events.remove(0);
+            let frames = DamagedFrames { from: 0, to: 8, numbers: 0..1 };
+            chunk.damage.push(Damage { frames: Some(frames), ..Damage::new(String::new()) });
+            torn
+        };
+        assert_eq!(counting(&[segment(1, 4096, 2), torn(2)]), [true, false]);
+        assert_eq!(counting(&[torn(1), segment(2, 4096, 2)]), [false, true]);
     }
 
     #[test]

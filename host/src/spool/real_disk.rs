@@ -17,10 +17,6 @@ use crate::trust::{Untrusted, check_owner_and_mode};
 pub struct RealDisk;
 
 impl Disk for RealDisk {
-    fn create_folders(&self, folder: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(0o700).recursive(true).create(folder)
-    }
-
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(folder)
     }

@@ -126,7 +126,7 @@ fn take_over(
             } else {
                 SinkMap::new(scanned.sinks, heirs.sinks)
             });
-            note_damage(scanned.damage, &segment, may_repair, backlog);
+            note_damage(scanned.damage, &[], &map, &segment, may_repair, backlog);
             // A chunk whose number is lost stays between its neighbours.
             let known = scanned.chunks.iter().map(|chunk| chunk.number).find(|number| *number != 0);
             place = known.unwrap_or(place);
@@ -151,11 +151,29 @@ fn take_over(
     }
 }
 
-/// What is lost becomes a gap; what only has to be written anew is written anew, if it may.
-fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, may_repair: bool, backlog: &mut Backlog) {
+/// What is lost becomes a gap; what only has to be written anew is written anew, if it may. `marks` are those of its chunk.
+fn note_damage(
+    damage: Vec<Damage>,
+    marks: &[(u32, u32)],
+    map: &SinkMap,
+    segment: &Arc<Segment>,
+    may_repair: bool,
+    backlog: &mut Backlog,
+) {
     for damage in damage {
         if damage.is_loss {
-            backlog.gaps.push(Gap::new(damage, segment, may_repair));
+            let owed = owed_to(map, marks, &damage);
+            if owed != 0 {
+                backlog.gaps.push(Gap::new(damage, segment, may_repair).owed_to(owed));
+                continue;
+            }
+            tracing::warn!(
+                "{}: {}; it was for a sink that is configured no more, and is told when it is back",
+                segment.path().display(),
+                damage.reason
+            );
+            // It stays.
+            segment.hold();
             continue;
         }
         tracing::error!("{}: {}; nothing is lost by it", segment.path().display(), damage.reason);
@@ -171,6 +189,16 @@ fn note_damage(damage: Vec<Damage>, segment: &Arc<Segment>, may_repair: bool, ba
     }
 }
 
+/// Which of today's sinks were to get what is lost, a bit each.
+fn owed_to(map: &SinkMap, marks: &[(u32, u32)], damage: &Damage) -> u32 {
+    let is_done = |slot: usize| match (marks.get(slot), &damage.frames) {
+        (Some((_, done)), Some(frames)) => *done >= frames.to,
+        _ => false,
+    };
+    let owed = |sink: &usize| map.names.is_empty() || map.slots_of(*sink).any(|slot| !is_done(slot));
+    (0..map.sinks).filter(owed).fold(0, |bits, sink| bits | 1 << sink)
+}
+
 fn take_over_chunk(
     mut chunk: ScannedChunk,
     mut left_behind: LeftBehind,
@@ -183,7 +211,7 @@ fn take_over_chunk(
     let ScannedChunk { number, at, region_len, header_len, len, marks, events, skips, damage } = chunk;
     let slots: Vec<Progress> =
         marks.iter().map(|(offered, done)| Progress { offered: *offered, done: *done }).collect();
-    note_damage(damage, segment, may_repair, backlog);
+    note_damage(damage, &marks, map, segment, may_repair, backlog);
     if events.last().is_none_or(|last| last.to <= least) {
         left_behind.mark_done(slots.len(), len);
         return;

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::age::Age;
 use super::chunk::{Chunk, Place};
 use super::format::FrameHeader;
 use super::gap::Gap;
@@ -30,11 +31,12 @@ impl Chunk {
         &self,
         frames: Range<u32>,
         numbers: Range<u16>,
+        age: Age,
         mut use_frames: impl FnMut(&[u8]) -> R,
     ) -> io::Result<R> {
         // Once more before it is believed: the read may be at fault, and not what is read.
         for _ in 0..2 {
-            match self.read(frames.start, frames.end, &mut use_frames) {
+            match self.read(frames.start, frames.end, age, &mut use_frames) {
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::NotFound) => {}
                 read => return read,
             }
@@ -81,6 +83,8 @@ impl Chunk {
             segment.retire();
             let may_repair = is_gone || segment.folder.keep_copy(&segment.name, &bytes);
             let mut place = self.lock();
+            // A hole is written over it through the file: nobody is to have it mapped then.
+            place.let_go_of_mapping();
             for found in found {
                 if !place.knows(&found.frames) {
                     place.damaged.push(Found { may_repair, ..found });

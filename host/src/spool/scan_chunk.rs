@@ -33,6 +33,12 @@ pub struct ScannedChunk {
 }
 
 impl ScannedChunk {
+    /// Up to where its frames are whole, from the first one on.
+    pub fn whole_to(&self) -> u32 {
+        let damaged = self.damage.iter().filter_map(|damage| damage.frames.as_ref());
+        damaged.map(|frames| frames.from).min().unwrap_or(self.len)
+    }
+
     /// Forgets damage of what every sink had before: it is not lost. Returns up to where that is.
     pub fn forget_what_all_had(&mut self) -> u32 {
         let least = self.marks.iter().map(|(_, done)| *done).min().unwrap_or(0);

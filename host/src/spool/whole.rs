@@ -1,5 +1,6 @@
 //! The spool of this process.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -75,11 +76,13 @@ impl Spool {
             let path = path.to_owned();
             move |source| SpoolError::Io { doing, path, source }
         };
-        disk.create_folders(dir).map_err(failed("making the folder", dir))?;
+        let made_in = make_folders(&*disk, dir).map_err(failed("making the folder", dir))?;
         disk.check_folder(dir).map_err(failed("reading the folder", dir))??;
         let folder = Folder::create(&disk, dir).map_err(failed("making a folder in", dir))?;
         if options.shadow {
-            disk.sync_folder(dir).map_err(failed("syncing the folder", dir))?;
+            for folder in made_in.iter().chain([dir]) {
+                disk.sync_folder(folder).map_err(failed("syncing the folder", folder))?;
+            }
         }
         let stock = Arc::new(Stock::new(disk.clone(), folder.clone(), bound, &options));
         let jobs = Arc::new(Jobs::default());
@@ -102,7 +105,7 @@ impl Spool {
         Ok((Arc::new(spool), recovered.backlog))
     }
 
-    fn start(&mut self) -> std::io::Result<()> {
+    fn start(&mut self) -> io::Result<()> {
         let (jobs, stock, leasing) = (self.jobs.clone(), self.stock.clone(), self.leasing.clone());
         let housekeeper = thread::Builder::new()
             .name("audit-spool".to_owned())
@@ -202,6 +205,30 @@ impl Drop for Spool {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Makes a folder, with those above it, unless it is there. Returns the folders in which one was made.
+fn make_folders(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(Vec::new()),
+    };
+    let mut made_in = Vec::new();
+    let made = match disk.create_folder(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && above != folder => {
+            made_in = make_folders(disk, above)?;
+            disk.create_folder(folder)
+        }
+        made => made,
+    };
+    match made {
+        Ok(()) => made_in.push(above.to_owned()),
+        // Another process may have made it meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    Ok(made_in)
 }
 
 fn check_names(sinks: &[String]) -> Result<(), SpoolError> {

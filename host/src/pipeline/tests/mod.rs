@@ -15,6 +15,7 @@ mod full;
 mod giving_up;
 mod hung;
 mod idling;
+mod kept;
 mod letters;
 mod model;
 mod order;

@@ -189,6 +189,22 @@ fn a_damaged_event_that_a_sink_gets_to_later_is_lost_and_told_and_nothing_else_i
 }
 
 #[test]
+fn damaged_events_that_wait_in_a_mapped_segment_are_lost_and_told_and_nothing_else_is() {
+    let (folder, stage, gate, gaps) = waiting();
+    let mapped = &files(&folder, ".segment")[0];
+    flip(mapped, 50, 100);
+    // What kind of frame it is: nothing of its run can be read as it stands, until it has waited.
+    flip(mapped, 60, 45);
+    gate.open();
+    let totals = close(&stage).totals;
+    assert_eq!((totals.accepted, totals.delivered, totals.lost), (EVENTS + 2, EVENTS, 2), "{totals:?}");
+    assert_eq!(stage.numbers(0), Vec::from_iter((10..EVENTS).filter(|number| ![50, 60].contains(number))));
+    assert_eq!(counts_of(&gaps), [1, 1]);
+    assert_eq!(files(&folder, ".damaged-1").len(), 1);
+    assert_eq!(files(&folder, ".segment").len(), 0);
+}
+
+#[test]
 fn a_damaged_length_costs_one_event() {
     loses(1, |path, held| {
         flip(path, held.start + 50, 5);

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::stage::{Actor, LONG, Seen, Setting, Stage, event};
 use crate::config::{BufferSettings, Durability, SpoolSettings, WhenFull};
-use crate::pipeline::{FlushOutcome, RecordError};
+use crate::pipeline::{Counts, FlushOutcome, RecordError};
+use crate::spool::memory_disk::MemoryDisk;
 
 /// A pipeline with a spool in this folder.
 fn spooling(folder: &Arc<TempDir>) -> Setting {
@@ -120,6 +121,34 @@ fn each_sink_goes_on_where_it_was() {
     assert_eq!((report.totals.recovered, report.totals.delivered), (500, 500));
     assert_eq!(stage.numbers(0), [0_u64; 0]);
     assert_eq!(stage.numbers(1), Vec::from_iter(0..500));
+}
+
+#[test]
+fn what_is_damaged_before_a_start_is_lost_for_the_sinks_that_do_not_have_it() {
+    let folder = folder();
+    let disk = MemoryDisk::default();
+    let open = |actors| {
+        let mut setting = spooling(&folder);
+        setting.disk = Arc::new(disk.clone());
+        setting.open(actors)
+    };
+    let stage = open(vec![Actor::new("ahead"), refusing("behind")]);
+    stage.record(0..500);
+    while stage.see_batch(0)[0] < 490 {}
+    assert_eq!(close(&stage, Duration::from_secs(1)).totals.spooled, 500);
+    let segment = disk.segments().remove(0);
+    // Within one of the first events.
+    disk.flip(&segment, 3 * 4096, 0x40);
+    drop(stage);
+
+    let stage = open(vec![Actor::new("ahead"), Actor::new("behind")]);
+    let report = close(&stage, LONG);
+    let figures = |counts: Counts| (counts.recovered, counts.accepted, counts.delivered, counts.lost);
+    // The gap is an event too.
+    assert_eq!(figures(report.sinks[0].counts), (0, 1, 1, 0));
+    assert_eq!(figures(report.sinks[1].counts), (500, 501, 500, 1));
+    assert_eq!(figures(report.totals), (500, 501, 500, 1));
+    assert_eq!((stage.numbers(0).len(), stage.numbers(1).len()), (0, 499));
 }
 
 #[test]

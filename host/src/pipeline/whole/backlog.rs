@@ -68,12 +68,13 @@ impl Recovered {
 
     /// Counts a backlog, for this many sinks.
     pub fn count(backlog: &Backlog, sinks: usize) -> Self {
-        let lost: u64 = backlog.gaps.iter().map(|gap| gap.count).sum();
-        let mut recovered = Self { total: lost, by_sink: vec![lost; sinks] };
-        for part in backlog.parts.iter().filter(|part| part.owed != 0) {
-            recovered.total += u64::from(part.events);
+        let mut recovered = Self::nothing(sinks);
+        let found = backlog.parts.iter().map(|part| (part.owed, u64::from(part.events)));
+        let lost = backlog.gaps.iter().map(|gap| (gap.owed, gap.count));
+        for (owed, events) in found.chain(lost).filter(|(owed, _)| *owed != 0) {
+            recovered.total += events;
             for (sink, count) in recovered.by_sink.iter_mut().enumerate() {
-                *count += if part.owed & 1 << sink == 0 { 0 } else { u64::from(part.events) };
+                *count += if owed & 1 << sink == 0 { 0 } else { events };
             }
         }
         recovered
@@ -103,7 +104,7 @@ pub fn hand_out(store: &Store, tally: &Tally, backlog: Backlog, bodies: &Arc<Bod
     }
     store.hand_out_backlog(runs(backlog.parts, bodies));
     for gap in backlog.gaps {
-        tally.lose_in_spool(gap.count);
+        tally.lose_in_spool(gap.count, gap.owed);
         store.tell_gap(gap);
     }
 }
@@ -143,7 +144,7 @@ fn run(parts: Vec<BacklogPart>, oldest: Instant, bodies: &Arc<Bodies>) -> Option
         }
         len += part.events;
         let BacklogPart { chunk, from, to, index, events, .. } = part;
-        stretches.push(Stretch { chunk, from, to, index, events });
+        stretches.push(Stretch { chunk, from, to, index, events, oldest });
     }
     let source = Source::left_behind(stretches, doubtful_to.into(), bodies.clone());
     Some(BacklogRun { len, source, owed, oldest })

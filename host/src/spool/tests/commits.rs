@@ -1,12 +1,17 @@
 //! What has to be on the disk, and syncs that fail.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use super::stage::*;
-use crate::spool::ChunkWriter;
 use crate::spool::memory_disk::{MemoryDisk, Operation};
+use crate::spool::{Age, ChunkWriter};
+
+/// What a file system may say to a sync.
+const SYNC_ERRORS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::DQUOT, Errno::ROFS];
 
 fn power_lost(stage: &Stage) -> Stage {
     stage.with(stage.disk.after_power_loss(|| false))
@@ -28,6 +33,31 @@ fn what_was_waited_for_survives_a_loss_of_power_and_the_rest_is_no_damage() {
     assert_eq!(owed(&left.backlog, 0), [1, 2, 3]);
     assert!(left.backlog.gaps.is_empty());
     assert_eq!(owed(&stage.killed().open().backlog, 0), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn an_event_that_counts_and_is_not_there_after_a_loss_of_power_is_told_though_nobody_was_promised_it() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(PAGE - 128).unwrap();
+    append(&mut writer, 1..4);
+    opened.spool.wait_durable(far()).unwrap();
+    append(&mut writer, [4]);
+    // Of the chunk the first sector, with how much of it counts.
+    let left = stage.with(stage.disk.after_power_loss_with(|_, at| at == PAGE)).open();
+    assert_eq!((owed(&left.backlog, 0), lost(&left.backlog)), (vec![1, 2, 3], 1));
+    assert_eq!(left.backlog.gaps[0].first_sequence, Some(4));
+}
+
+#[test]
+fn a_folder_that_had_to_be_made_with_those_above_it_survives_a_loss_of_power() {
+    let mut stage = Stage::durable();
+    stage.disk.put_folder(Path::new("/var"));
+    stage.options.dir = PathBuf::from("/var/lib/audit/spool");
+    let opened = stage.open();
+    append(&mut opened.spool.lease(200).unwrap(), 1..4);
+    opened.spool.wait_durable(far()).unwrap();
+    assert_eq!(owed(&power_lost(&stage).open().backlog, 0), [1, 2, 3]);
 }
 
 #[test]
@@ -64,6 +94,11 @@ fn many_threads_share_syncs_and_each_gets_its_own() {
 
 #[test]
 fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_again() {
+    SYNC_ERRORS.into_iter().for_each(moves_what_is_not_on_the_disk);
+}
+
+#[track_caller]
+fn moves_what_is_not_on_the_disk(errno: Errno) {
     let stage = Stage::durable();
     let opened = stage.open();
     let mut writer = opened.spool.lease(200).unwrap();
@@ -71,7 +106,7 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
     writer.chunk().set_done(0, 152);
     writer.chunk().set_offered(0, 304);
     wait_for_spare(&stage, 2);
-    stage.disk.fail_once(Operation::Sync, Errno::IO);
+    stage.disk.fail_once(Operation::Sync, errno);
     opened.spool.wait_durable(far()).unwrap();
     let log = stage.disk.log();
     let (failed_at, failed) = log
@@ -95,7 +130,7 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
     // After a kill the chunk is there twice, and counts once.
     let left = stage.killed().open();
     assert_eq!(owed(&left.backlog, 0), [2, 3, 4, 5]);
-    assert_eq!(writer.chunk().read(0, writer.written(), sequences).unwrap(), [1, 2, 3, 4, 5]);
+    assert_eq!(writer.chunk().read(0, writer.written(), Age::Waited, sequences).unwrap(), [1, 2, 3, 4, 5]);
     writer.chunk().set_done(0, writer.written());
     drop(writer);
     opened.spool.close();
@@ -103,20 +138,41 @@ fn a_failed_sync_moves_what_is_not_on_the_disk_and_never_asks_the_same_file_agai
 }
 
 #[test]
+fn what_is_on_the_disk_counts_whatever_of_a_copy_that_was_not_synced_got_there() {
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(PAGE - 128).unwrap();
+    // A sector of its own, and the last ones begin behind it.
+    writer.append(&frame_of(1, 1200));
+    append(&mut writer, [2]);
+    opened.spool.wait_durable(far()).unwrap();
+    wait_for_spare(&stage, 2);
+    stage.disk.fail(Operation::Sync, Errno::IO);
+    append(&mut writer, [3]);
+    until_durable_or_it_is_known_why(&opened).unwrap_err();
+    assert!(writer.chunk().frames_place().0.path().ends_with("0000000002.segment"));
+
+    // The whole copy, but for a sector of the first frame.
+    let left =
+        stage.disk.after_power_loss_with(|path, at| path.ends_with("0000000002.segment") && at != PAGE + 512);
+    let left = stage.with(left).open();
+    assert_eq!((owed(&left.backlog, 0), lost(&left.backlog)), (vec![1, 2], 0));
+}
+
+#[test]
 fn while_no_sync_succeeds_who_waits_is_told_why_and_once_one_does_nothing_is_missing() {
+    SYNC_ERRORS.into_iter().for_each(while_no_sync_succeeds);
+}
+
+#[track_caller]
+fn while_no_sync_succeeds(errno: Errno) {
     let stage = Stage::durable();
     let opened = stage.open();
     let mut writer = opened.spool.lease(200).unwrap();
-    stage.disk.fail(Operation::Sync, Errno::IO);
+    stage.disk.fail(Operation::Sync, errno);
     append(&mut writer, 1..3);
-    // As long as it takes until the first failure is known.
-    let reason = loop {
-        let error = opened.spool.wait_durable(Instant::now() + Duration::from_millis(1)).unwrap_err();
-        if !error.reason.contains("in time") {
-            break error.reason;
-        }
-    };
-    assert!(reason.contains("Input/output error"), "{reason}");
+    let reason = until_durable_or_it_is_known_why(&opened).unwrap_err();
+    assert!(reason.contains(&io::Error::from(errno).to_string()), "{reason}");
     append(&mut writer, 3..5);
     stage.disk.heal();
     opened.spool.wait_durable(far()).unwrap();
@@ -177,12 +233,12 @@ fn what_waits_for_the_disk_is_read_from_memory_and_memory_is_given_back_by_itsel
     let opened = stage.open();
     let chunks = fill(&opened.spool, 1, 26 * 30);
     for chunk in &chunks {
-        assert_eq!(chunk.read(0, 152, sequences).unwrap().len(), 1);
+        assert_eq!(chunk.read(0, 152, Age::Waited, sequences).unwrap().len(), 1);
     }
     // Nobody has waited for a sync: so many chunks ask for one.
     wait_until(|| chunks.iter().take(10).all(|chunk| !chunk.has_shadow()));
     for chunk in &chunks {
-        assert_eq!(chunk.read(0, 152, sequences).unwrap().len(), 1);
+        assert_eq!(chunk.read(0, 152, Age::Waited, sequences).unwrap().len(), 1);
     }
 }
 

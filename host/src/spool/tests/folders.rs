@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::stage::*;
-use crate::spool::{Backlog, Disk, RealDisk, Spool, close_locks_in_child};
+use crate::spool::{Age, Backlog, Disk, RealDisk, Spool, close_locks_in_child};
 
 #[test]
 fn many_folders_are_taken_over_the_oldest_first() {
@@ -114,7 +114,10 @@ fn on_a_real_disk_the_folder_of_a_living_process_is_left_alone() {
     assert!(backlog.parts.is_empty() && backlog.gaps.is_empty());
     other.close();
     // All of it is still there, and its owner's.
-    assert_eq!(chunks.iter().map(|chunk| chunk.read(0, 152, sequences).unwrap()[0]).min(), Some(1));
+    assert_eq!(
+        chunks.iter().map(|chunk| chunk.read(0, 152, Age::Waited, sequences).unwrap()[0]).min(),
+        Some(1)
+    );
     living.close();
     let (heir, backlog) = real_stage(temp.path());
     assert_eq!(owed(&backlog, 0), (1..=30).collect::<Vec<_>>());

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use rustix::io::Errno;
 
 use super::stage::*;
-use crate::spool::memory_disk::{MemoryDisk, Operation};
-use crate::spool::{Chunk, ChunkWriter};
+use crate::spool::memory_disk::Operation;
+use crate::spool::{Age, Chunk, ChunkWriter};
 
 const WRITERS: usize = 2;
 const SINKS: usize = 2;
@@ -33,6 +33,15 @@ enum Step {
     Close,
     Kill,
     LosePower(Vec<bool>),
+    /// While somebody waits, the disk does so many operations more; then as the others.
+    DieInSync(usize, Option<Vec<bool>>),
+    /// As `Kill`, but the next process dies after so many operations of opening the spool, and then another one opens it.
+    DieInOpen(usize),
+}
+
+/// Of each sector that was not synced, whether it got to the disk.
+fn kept() -> impl Strategy<Value = Vec<bool>> {
+    vec(any::<bool>(), 1..64)
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -47,7 +56,9 @@ fn step() -> impl Strategy<Value = Step> {
         5 => part().prop_map(|(sink, chunk, event)| Step::Settle(sink, chunk, event)),
         1 => Just(Step::Close),
         1 => Just(Step::Kill),
-        1 => vec(any::<bool>(), 1..64).prop_map(Step::LosePower),
+        1 => kept().prop_map(Step::LosePower),
+        1 => (0..8_usize, prop::option::of(kept())).prop_map(|(operations, kept)| Step::DieInSync(operations, kept)),
+        1 => (0..24_usize).prop_map(Step::DieInOpen),
     ]
 }
 
@@ -57,11 +68,19 @@ struct Event {
     /// This process has recorded it.
     is_own: bool,
     is_durable: bool,
-    owed: [bool; SINKS],
 }
 
-/// A chunk, and the events in it: sequence number, and where it ends.
-type Written = (Arc<Chunk>, Vec<(u64, u32)>);
+/// A chunk, and the events in it.
+type Written = (Arc<Chunk>, Vec<Place>);
+
+/// An event in a chunk.
+#[derive(Clone, Copy)]
+struct Place {
+    sequence: u64,
+    /// Where it ends.
+    to: u32,
+    owed: [bool; SINKS],
+}
 
 /// A process that has the spool open.
 struct Life {
@@ -73,12 +92,17 @@ struct Life {
     next: u64,
     /// A sync may have failed: chunks may be there twice, and after a loss of power not known to be the same.
     has_copies: bool,
+    /// There was a loss of power while it was so: events may be there twice, or out of order.
+    is_mixed: bool,
+    /// How many events were missing then.
+    lost: u64,
 }
 
 impl Life {
     /// Opens the spool, and takes what is there for what there is.
-    fn begin(stage: Stage, next: u64, may_repeat: bool) -> Self {
+    fn begin(stage: Stage, next: u64, is_mixed: bool) -> Self {
         let mut opened = stage.open();
+        let lost = lost(&opened.backlog);
         let gaps = std::mem::take(&mut opened.backlog.gaps);
         gaps.into_iter().for_each(|gap| gap.heal().unwrap());
         let (mut chunks, mut events) = (Vec::<Written>::new(), BTreeMap::new());
@@ -86,17 +110,18 @@ impl Life {
             if chunks.last().is_none_or(|(chunk, _)| !Arc::ptr_eq(chunk, &part.chunk)) {
                 chunks.push((part.chunk.clone(), Vec::new()));
             }
-            let found = part.chunk.read(part.from, part.to, sequences).unwrap();
+            let found = part.chunk.read(part.from, part.to, Age::Waited, sequences).unwrap();
             let frame_len = (part.to - part.from) / part.events;
             for (number, sequence) in (1..).zip(found) {
-                chunks.last_mut().unwrap().1.push((sequence, part.from + number * frame_len));
                 let owed = [0, 1].map(|sink| part.owed & 1 << sink != 0);
-                let is_new =
-                    events.insert(sequence, Event { is_own: false, is_durable: true, owed }).is_none();
-                assert!(is_new || may_repeat, "{sequence} is there twice");
+                let place = Place { sequence, to: part.from + number * frame_len, owed };
+                chunks.last_mut().unwrap().1.push(place);
+                let is_new = events.insert(sequence, Event { is_own: false, is_durable: true }).is_none();
+                assert!(is_new || is_mixed, "{sequence} is there twice");
             }
         }
-        Self { stage, opened, writers: [None, None], chunks, events, next, has_copies: false }
+        let writers = [None, None];
+        Self { stage, opened, writers, chunks, events, next, has_copies: false, is_mixed, lost }
     }
 
     fn append(&mut self, writer: usize, count: u8) {
@@ -115,41 +140,55 @@ impl Life {
             open.append(&frame);
             let (_, events) =
                 self.chunks.iter_mut().find(|(chunk, _)| Arc::ptr_eq(chunk, open.chunk())).unwrap();
-            events.push((sequence, open.written()));
-            self.events.insert(sequence, Event { is_own: true, is_durable: false, owed: [true; SINKS] });
+            events.push(Place { sequence, to: open.written(), owed: [true; SINKS] });
+            self.events.insert(sequence, Event { is_own: true, is_durable: false });
             self.next += 1;
+        }
+    }
+
+    fn offer(&mut self, sink: usize, chunk: prop::sample::Index, event: prop::sample::Index) {
+        if let Some((chunk, events)) = self.part(chunk, event) {
+            chunk.set_offered(sink, events.last().unwrap().to);
         }
     }
 
     fn settle(&mut self, sink: usize, chunk: prop::sample::Index, event: prop::sample::Index) {
         if let Some((chunk, events)) = self.part(chunk, event) {
-            chunk.set_done(sink, events.last().unwrap().1);
-            for (sequence, _) in events {
-                self.events.get_mut(&sequence).unwrap().owed[sink] = false;
-            }
+            chunk.set_done(sink, events.last().unwrap().to);
+            events.iter_mut().for_each(|event| event.owed[sink] = false);
         }
     }
 
     /// The first events of a chunk.
-    fn part(&self, chunk: prop::sample::Index, event: prop::sample::Index) -> Option<Written> {
-        let chunks: Vec<_> = self.chunks.iter().filter(|(_, events)| !events.is_empty()).collect();
-        let (chunk, events) = chunks.get(chunk.index(chunks.len().max(1)))?;
-        Some((chunk.clone(), events[..=event.index(events.len())].to_vec()))
+    fn part(
+        &mut self,
+        chunk: prop::sample::Index,
+        event: prop::sample::Index,
+    ) -> Option<(&Chunk, &mut [Place])> {
+        let mut chunks: Vec<_> = self.chunks.iter_mut().filter(|(_, events)| !events.is_empty()).collect();
+        let index = chunk.index(chunks.len().max(1));
+        let (chunk, events) = (index < chunks.len()).then(|| chunks.swap_remove(index))?;
+        let last = event.index(events.len());
+        Some((&**chunk, &mut events[..=last]))
+    }
+
+    fn owed(&self, sink: usize) -> impl Iterator<Item = u64> {
+        let places = self.chunks.iter().flat_map(|(_, events)| events);
+        places.filter(move |place| place.owed[sink]).map(|place| place.sequence)
     }
 
     /// Opens what is left, which must be all that is owed.
     fn after_the_end_of_the_process(&self, left: Stage) -> Self {
-        let next = Self::begin(left, self.next, false);
+        let next = Self::begin(left, self.next, self.is_mixed);
+        assert_eq!(next.lost, 0);
         assert!(next.opened.backlog.unowed.is_empty());
         for sink in 0..SINKS {
-            let expected: Vec<u64> = self
-                .events
-                .iter()
-                .filter(|(_, event)| event.owed[sink])
-                .map(|(sequence, _)| *sequence)
-                .collect();
+            let mut expected = Vec::from_iter(self.owed(sink));
+            expected.sort_unstable();
             let mut found = owed(&next.opened.backlog, sink);
-            next.check_order(&found);
+            if !self.is_mixed {
+                next.check_order(&found);
+            }
             found.sort_unstable();
             assert_eq!(found, expected, "sink {sink}");
         }
@@ -158,26 +197,29 @@ impl Life {
 
     /// Opens what is left, which must be all that is durable and owed, and nothing that was never recorded.
     fn after_a_loss_of_power(&self, left: Stage) -> Self {
-        let next = Self::begin(left, self.next, self.has_copies);
+        let next = Self::begin(left, self.next, self.is_mixed || self.has_copies);
         for sink in 0..SINKS {
             let found = owed(&next.opened.backlog, sink);
-            if !self.has_copies {
+            if !next.is_mixed {
                 next.check_order(&found);
             }
-            for (sequence, event) in &self.events {
-                assert!(
-                    !event.is_durable || !event.owed[sink] || found.contains(sequence),
-                    "{sequence} is missing"
-                );
+            for sequence in self.owed(sink).filter(|sequence| self.events[sequence].is_durable) {
+                assert!(found.contains(&sequence), "{sequence} is missing");
             }
             // What is settled may be there again, since nobody waits until that is on the disk.
             assert!(found.iter().all(|sequence| sequence / (WRITERS as u64) < self.next));
         }
-        if self.has_copies {
-            // What is there twice is none of the model's: from the beginning.
-            return Self::begin(self.stage.with(MemoryDisk::default()), 1, false);
+        if !self.has_copies {
+            let may_be_missing =
+                |(sequence, event): &(&u64, &Event)| !event.is_durable && !next.events.contains_key(sequence);
+            let most = self.events.iter().filter(may_be_missing).count() as u64;
+            assert!(next.lost <= most, "{} are told as lost, and {most} may be", next.lost);
         }
         next
+    }
+
+    fn note_durable(&mut self) {
+        self.events.values_mut().for_each(|event| event.is_durable |= event.is_own);
     }
 
     fn check_order(&self, found: &[u64]) {
@@ -193,21 +235,19 @@ impl Life {
             Step::Seal(writer) => self.writers[*writer] = None,
             // Without copies in memory nobody waits for the disk, and nothing is promised about a loss of power.
             Step::Wait | Step::FailSync if !self.stage.options.shadow => {}
-            Step::LosePower(_) if !self.stage.options.shadow => return self.take(&Step::Kill),
+            Step::LosePower(_) | Step::DieInSync(..) if !self.stage.options.shadow => {
+                return self.take(&Step::Kill);
+            }
             Step::Wait => {
                 self.opened.spool.wait_durable(far()).unwrap();
-                self.events.values_mut().for_each(|event| event.is_durable |= event.is_own);
+                self.note_durable();
             }
             Step::FailSync => {
                 self.stage.disk.fail_once(Operation::Sync, Errno::IO);
                 self.has_copies = true;
             }
             Step::FailAllocation => self.stage.disk.fail_once(Operation::Allocate, Errno::NOSPC),
-            Step::Offer(sink, chunk, event) => {
-                if let Some((chunk, events)) = self.part(*chunk, *event) {
-                    chunk.set_offered(*sink, events.last().unwrap().1);
-                }
-            }
+            Step::Offer(sink, chunk, event) => self.offer(*sink, *chunk, *event),
             Step::Settle(sink, chunk, event) => self.settle(*sink, *chunk, *event),
             Step::Close => {
                 self.writers = [None, None];
@@ -222,6 +262,21 @@ impl Life {
                 return next;
             }
             Step::Kill => return self.after_the_end_of_the_process(self.stage.killed()),
+            Step::DieInSync(operations, kept) => {
+                self.stage.disk.die_after(*operations);
+                match until_durable_or_it_is_known_why(&self.opened) {
+                    Ok(()) => self.note_durable(),
+                    Err(_) => self.has_copies = true,
+                }
+                let end = kept.clone().map_or(Step::Kill, Step::LosePower);
+                return self.take(&end);
+            }
+            Step::DieInOpen(operations) => {
+                let left = self.stage.killed();
+                left.disk.die_after(*operations);
+                drop(left.try_open());
+                return self.after_the_end_of_the_process(left.killed());
+            }
             Step::LosePower(kept) => {
                 let mut kept = kept.iter().cycle();
                 let left = self.stage.disk.after_power_loss(|| *kept.next().unwrap());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::stage::*;
+use crate::spool::Age;
 use crate::spool::memory_disk::Operation;
 
 #[test]
@@ -11,9 +12,9 @@ fn what_was_appended_can_be_read_while_it_is_written() {
     let mut writer = opened.spool.lease(200).unwrap();
     assert_eq!(append(&mut writer, 1..4), 3);
     let to = writer.written();
-    assert_eq!(writer.chunk().read(0, to, sequences).unwrap(), [1, 2, 3]);
-    assert_eq!(writer.chunk().read(to / 3, to, sequences).unwrap(), [2, 3]);
-    assert!(writer.chunk().read(0, to + 8, sequences).is_err(), "beyond what was written");
+    assert_eq!(writer.chunk().read(0, to, Age::Waited, sequences).unwrap(), [1, 2, 3]);
+    assert_eq!(writer.chunk().read(to / 3, to, Age::Waited, sequences).unwrap(), [2, 3]);
+    assert!(writer.chunk().read(0, to + 8, Age::Waited, sequences).is_err(), "beyond what was written");
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_larger_frame_gets_a_larger_region_and_too_large_a_one_an_error() {
     let frame = frame_of(7, 5900);
     assert!(writer.room().len() >= frame.len());
     writer.append(&frame);
-    assert_eq!(writer.chunk().read(0, writer.written(), sequences).unwrap(), [7]);
+    assert_eq!(writer.chunk().read(0, writer.written(), Age::Waited, sequences).unwrap(), [7]);
     let Err(error) = opened.spool.lease(SEGMENT) else { panic!("leased") };
     assert!(error.to_string().contains("does not fit"), "{error}");
 }
@@ -91,7 +92,7 @@ fn segments_between_the_oldest_and_the_newest_are_closed_and_read_and_marked_in_
     let chunks = fill(&opened.spool, 1, 26 * 4 * 8);
     let is_read_from_file = |segment: usize| {
         let (first, name) = (26 * 4 * (segment as u64 - 1), format!("{segment:010}.segment"));
-        let found = chunks[4 * (segment - 1)].read(0, 26 * 152, sequences).unwrap();
+        let found = chunks[4 * (segment - 1)].read(0, 26 * 152, Age::Waited, sequences).unwrap();
         assert_eq!(found, (first + 1..=first + 26).collect::<Vec<_>>());
         let opened =
             |(operation, path): &(Operation, PathBuf)| *operation == Operation::Open && path.ends_with(&name);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use rustix::io::Errno;
 
 use super::stage::*;
-use crate::spool::Chunk;
 use crate::spool::format::{chunk_header_len, u64_at};
 use crate::spool::memory_disk::Operation;
+use crate::spool::{Age, Chunk};
 
 /// Frames in a full chunk of these tests.
 const FRAMES: u64 = 26;
@@ -69,10 +70,35 @@ fn a_recycled_segment_gives_what_is_new_in_it_and_nothing_old() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_made_ready_again_is_deleted_and_nothing_is_lost() {
+    for operation in [Operation::Write, Operation::Sync, Operation::Rename, Operation::SyncFolder] {
+        let stage = Stage::durable();
+        let (opened, chunks) = first_segment_full(&stage);
+        wait_for_spare(&stage, 3);
+        stage.disk.fail(operation, Errno::IO);
+        settle_all(chunks);
+        wait_until(|| opened.bound.left() == 15 * SEGMENT);
+        let names: Vec<_> =
+            stage.disk.segments().iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        assert_eq!(names, ["0000000002.segment", "0000000003.segment"], "{operation:?}");
+        stage.disk.heal();
+        fill(&opened.spool, 300, 4 * FRAMES);
+        opened.spool.wait_durable(far()).unwrap();
+        // With it the folder was synced, where the first one is no more.
+        wait_for_spare(&stage, 4);
+        let expected: Vec<u64> = (200..202).chain(300..300 + 4 * FRAMES).collect();
+        for left in [stage.killed(), stage.with(stage.disk.after_power_loss(|| false))] {
+            let left = left.open();
+            assert_eq!((owed(&left.backlog, 0), lost(&left.backlog)), (expected.clone(), 0), "{operation:?}");
+        }
+    }
+}
+
+#[test]
 fn a_reader_of_a_finished_chunk_keeps_its_segment_from_being_used_again() {
     let stage = Stage::new(&["a"]);
     let (opened, chunks) = first_segment_full(&stage);
-    let read = chunks[0].read(0, FRAMES as u32 * 152, |frames| {
+    let read = chunks[0].read(0, FRAMES as u32 * 152, Age::Waited, |frames| {
         for chunk in &chunks {
             chunk.set_done(0, FRAMES as u32 * 152);
         }

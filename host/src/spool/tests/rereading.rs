@@ -1,15 +1,16 @@
-//! Damage that is found when frames are read again, long after their folder was opened.
+//! Damage that is found when frames are read again, long after their folder was opened, or after they were written.
 
 use std::io;
 use std::path::PathBuf;
 use std::slice;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::stage::*;
 use crate::spool::format::chunk_header_len;
 use crate::spool::memory_disk::Operation;
-use crate::spool::{BacklogPart, Gap};
+use crate::spool::{Age, BacklogPart, Chunk, Gap};
 
 const FRAME: u32 = 152;
 /// Frames of the part that is read: the first ones of the chunk are done before.
@@ -59,19 +60,7 @@ impl Left {
     fn read(&self) -> io::Result<Vec<u64>> {
         let part = self.part();
         let numbers = part.index..part.index + part.events as u16;
-        part.chunk.read_sound(part.from..part.to, numbers, |mut frames| {
-            let mut found = Vec::new();
-            while let Some(len) = frame_len(frames) {
-                let (frame, rest) = frames.split_at(len);
-                match frame[45] {
-                    3 => found.extend((0..frame[40]).map(|_| 0)),
-                    _ => found.extend(sequences(frame)),
-                }
-                frames = rest;
-            }
-            assert!(frames.is_empty());
-            found
-        })
+        part.chunk.read_sound(part.from..part.to, numbers, Age::Waited, sequences_or_holes)
     }
 
     fn gaps(&self) -> Vec<Gap> {
@@ -83,6 +72,21 @@ impl Left {
         let files = self.stage.disk.files();
         files.iter().filter(|path| path.to_str().unwrap().contains(".damaged-")).count()
     }
+}
+
+/// The sequence numbers in some frames, and 0 for each that a hole stands for.
+fn sequences_or_holes(mut frames: &[u8]) -> Vec<u64> {
+    let mut found = Vec::new();
+    while let Some(len) = frame_len(frames) {
+        let (frame, rest) = frames.split_at(len);
+        match frame[45] {
+            3 => found.extend((0..frame[40]).map(|_| 0)),
+            _ => found.extend(sequences(frame)),
+        }
+        frames = rest;
+    }
+    assert!(frames.is_empty());
+    found
 }
 
 fn frame_len(frames: &[u8]) -> Option<usize> {
@@ -193,4 +197,83 @@ fn a_file_that_cannot_be_read_is_an_error_and_no_damage() {
     assert_eq!(left.read().unwrap_err().raw_os_error(), Some(Errno::IO.raw_os_error()));
     left.stage.disk.heal();
     assert_eq!((left.read().unwrap(), left.gaps().len(), left.copies()), (with_holes(&[]), 0, 0));
+}
+
+/// A process that has recorded frames 1 to [`FRAMES`], of which one is damaged in its mapping.
+fn mapped(stage: &Stage, damaged: u64) -> (Opened, Arc<Chunk>) {
+    let opened = stage.open();
+    let chunk = fill(&opened.spool, 1, FRAMES).remove(0);
+    if stage.options.shadow {
+        opened.spool.wait_durable(far()).unwrap();
+        assert!(!chunk.has_shadow());
+    }
+    let frames = PAGE + chunk_header_len(1);
+    let at = frames + (damaged as usize - 1) * FRAME as usize + 100;
+    stage.disk.flip(&stage.disk.segments()[0], at, 0x40);
+    (opened, chunk)
+}
+
+fn read_all(chunk: &Chunk, age: Age) -> Vec<u64> {
+    chunk.read_sound(0..FRAMES as u32 * FRAME, 0..FRAMES as u16, age, sequences_or_holes).unwrap()
+}
+
+#[test]
+fn a_frame_that_waits_in_a_mapped_segment_and_is_damaged_is_lost_alone_and_told() {
+    for stage in [Stage::new(&["a"]), Stage::durable()] {
+        let (opened, chunk) = mapped(&stage, 5);
+        for _ in 0..2 {
+            let found = read_all(&chunk, Age::Waited);
+            assert_eq!(
+                found,
+                (1..=FRAMES).map(|frame| if frame == 5 { 0 } else { frame }).collect::<Vec<_>>()
+            );
+        }
+        let Ok([gap]) = <[_; 1]>::try_from(chunk.take_gaps(slice::from_ref(&(0..FRAMES as u16)))) else {
+            panic!("one gap")
+        };
+        assert_eq!(told(slice::from_ref(&gap)), [(1, Some(5), Some(5))]);
+        chunk.set_done(0, 10 * FRAME);
+        let killed = stage.killed().open();
+        assert_eq!((lost(&killed.backlog), owed(&killed.backlog, 0)), (1, Vec::from_iter(6..=FRAMES)));
+
+        gap.heal().unwrap();
+        let killed = stage.killed().open();
+        assert_eq!((lost(&killed.backlog), owed(&killed.backlog, 0)), (0, Vec::from_iter(11..=FRAMES)));
+        chunk.set_done(0, FRAMES as u32 * FRAME);
+        opened.spool.close();
+        assert!(stage.disk.segments().is_empty());
+    }
+}
+
+#[test]
+fn whoever_writes_into_a_mapped_chunk_in_which_damage_is_found_goes_on() {
+    let stage = Stage::new(&["a"]);
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(200).unwrap();
+    append(&mut writer, 1..4);
+    stage.disk.flip(&stage.disk.segments()[0], PAGE + chunk_header_len(1) + 100, 0x40);
+    let chunk = writer.chunk().clone();
+    let read =
+        |to: u16| chunk.read_sound(0..u32::from(to) * FRAME, 0..to, Age::Waited, sequences_or_holes).unwrap();
+    assert_eq!(read(3), [0, 2, 3]);
+    append(&mut writer, 4..6);
+    assert_eq!(read(5), [0, 2, 3, 4, 5]);
+    let killed = stage.killed().open();
+    assert_eq!((lost(&killed.backlog), owed(&killed.backlog, 0)), (1, vec![2, 3, 4, 5]));
+}
+
+#[test]
+fn what_is_young_or_kept_until_it_is_on_the_disk_is_not_checked() {
+    let stage = Stage::new(&["a"]);
+    let (_opened, chunk) = mapped(&stage, 5);
+    let is_changed = |frames: &[u8]| frames[4 * FRAME as usize + 100] != frame(5)[100];
+    assert!(chunk.read(0, FRAMES as u32 * FRAME, Age::Young, is_changed).unwrap());
+
+    let stage = Stage::durable();
+    let opened = stage.open();
+    let mut writer = opened.spool.lease(200).unwrap();
+    append(&mut writer, 1..=FRAMES);
+    stage.disk.flip(&stage.disk.segments()[0], PAGE + chunk_header_len(1) + 100, 0x40);
+    let chunk = writer.chunk();
+    assert_eq!(read_all(chunk, Age::Waited), Vec::from_iter(1..=FRAMES), "the copy is as it was written");
 }

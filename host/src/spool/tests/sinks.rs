@@ -1,16 +1,22 @@
 //! The sinks of today are not those of yesterday.
 
 use super::stage::*;
+use crate::spool::format::chunk_header_len;
 
 /// A killed process with sinks a and b left frames 1 to 10; a has the first 6 and b the first 3.
 fn left_behind() -> Stage {
+    left_behind_by([6, 3])
+}
+
+/// As [`left_behind`]; of the frames, a and b have so many.
+fn left_behind_by([a, b]: [u32; 2]) -> Stage {
     let stage = Stage::new(&["a", "b"]);
     let opened = stage.open();
     let mut writer = opened.spool.lease(200).unwrap();
     append(&mut writer, 1..11);
     let frame_len = writer.written() / 10;
-    writer.chunk().set_done(0, frame_len * 6);
-    writer.chunk().set_done(1, frame_len * 3);
+    writer.chunk().set_done(0, frame_len * a);
+    writer.chunk().set_done(1, frame_len * b);
     stage.killed()
 }
 
@@ -40,6 +46,61 @@ fn an_added_sink_gets_nothing_old() {
     assert!(owed(&opened.backlog, 2).is_empty());
     settle(&opened.backlog);
     opened.spool.close();
+}
+
+/// As [`left_behind`], with the frame of this number damaged.
+fn damaged(sequence: usize) -> Stage {
+    damage(left_behind(), sequence)
+}
+
+fn damage(stage: Stage, sequence: usize) -> Stage {
+    let at = PAGE + chunk_header_len(2) + (sequence - 1) * 152 + 100;
+    stage.disk.flip(&stage.disk.segments()[0], at, 0x40);
+    stage
+}
+
+fn losers(opened: &Opened) -> Vec<(u64, u32)> {
+    opened.backlog.gaps.iter().map(|gap| (gap.count, gap.owed)).collect()
+}
+
+#[test]
+fn a_damaged_event_is_lost_for_those_who_are_to_get_it() {
+    assert_eq!(losers(&damaged(2).open()), []);
+    assert_eq!(losers(&damaged(5).open()), [(1, 0b10)]);
+    assert_eq!(losers(&damaged(8).open()), [(1, 0b11)]);
+    // It may have been any.
+    let stage = left_behind();
+    stage.disk.put(&stage.disk.segments()[0], &[0xa5; SEGMENT]);
+    assert_eq!(losers(&stage.open()), [(1, 0b11)]);
+}
+
+#[test]
+fn a_damaged_event_is_lost_for_whoever_stands_for_the_one_who_was_to_get_it() {
+    assert_eq!(losers(&damaged(5).for_sinks(&["a", "c"]).open()), [(1, 0b10)]);
+    assert_eq!(losers(&damaged(8).for_sinks(&["a", "b", "added"]).open()), [(1, 0b11)]);
+    let mut stage = damaged(5).for_sinks(&["a"]);
+    stage.options.heirs_of_all = true;
+    assert_eq!(losers(&stage.open()), [(1, 0b1)]);
+}
+
+#[test]
+fn damage_of_what_only_a_removed_sink_was_to_get_stays_until_it_is_back() {
+    // Also where nothing else is left for it.
+    for stage in [damaged(5), damage(left_behind_by([10, 9]), 10)] {
+        let stage = stage.for_sinks(&["a"]);
+        let opened = stage.open();
+        assert_eq!(losers(&opened), []);
+        settle(&opened.backlog);
+        opened.spool.close();
+
+        let back = stage.for_sinks(&["a", "b"]);
+        let mut opened = back.open();
+        assert_eq!(losers(&opened), [(1, 0b10)]);
+        settle(&opened.backlog);
+        opened.backlog.gaps.drain(..).for_each(|gap| gap.heal().unwrap());
+        opened.spool.close();
+        assert!(back.disk.segments().is_empty());
+    }
 }
 
 #[test]

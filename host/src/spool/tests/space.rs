@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::stage::*;
 use crate::spool::memory_disk::Operation;
-use crate::spool::{Chunk, LeaseError, Spool};
+use crate::spool::{Age, Chunk, LeaseError, Spool};
 
 /// Leases until it fails, with one frame in each; how many there were, and why it failed.
 fn lease_all(spool: &Spool, writers: &mut Vec<crate::spool::ChunkWriter>) -> LeaseError {
@@ -108,13 +108,21 @@ fn adopted_segments_count_and_their_space_comes_back() {
 
 #[test]
 fn whatever_the_disk_refuses_is_an_error_at_the_call_and_no_loss_and_it_goes_on_when_the_disk_does() {
-    let operations =
-        [Operation::Create, Operation::Allocate, Operation::Write, Operation::ShortWrite, Operation::Map];
+    let operations = [
+        Operation::Create,
+        Operation::Allocate,
+        Operation::Write,
+        Operation::ShortWrite,
+        Operation::Map,
+        Operation::Sync,
+        Operation::SyncFolder,
+    ];
     let errors = [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::ROFS, Errno::IO];
     for (operation, errno) in
         operations.into_iter().flat_map(|operation| errors.map(|errno| (operation, errno)))
     {
-        let stage = Stage::new(&["a"]);
+        let mut stage = Stage::new(&["a"]);
+        stage.options.shadow = matches!(operation, Operation::Sync | Operation::SyncFolder);
         let opened = stage.open();
         let mut writers = Vec::new();
         // The first two segments may be there already.
@@ -152,7 +160,7 @@ fn a_mark_that_cannot_be_written_costs_duplicates_and_nothing_else() {
     assert!(
         opened.backlog.parts[0]
             .chunk
-            .read(0, 152, |_| ())
+            .read(0, 152, Age::Waited, |_| ())
             .is_err_and(|error| error.kind() != io::ErrorKind::InvalidData)
     );
     left.disk.heal();
@@ -179,8 +187,10 @@ fn a_spool_cannot_be_opened_where_nothing_can_be_made_and_says_where() {
         (Operation::CreateFolder, "making the folder /spool failed: "),
         (Operation::List, "reading the folder /spool failed: "),
         (Operation::Lock, "making a folder in /spool failed: "),
+        (Operation::Rename, "making a folder in /spool failed: "),
+        (Operation::SyncFolder, "syncing the folder / failed: "),
     ] {
-        let stage = Stage::new(&["a"]);
+        let stage = Stage::durable();
         stage.disk.fail(operation, Errno::ROFS);
         let error = stage.try_open().err().unwrap().to_string();
         assert!(error.starts_with(doing) && error.contains("spool_dir"), "{error}");
@@ -194,7 +204,7 @@ fn read_from_files(stage: &Stage, opened: &Opened, chunks: &[Arc<Chunk>]) -> Vec
     for (segment, chunks) in chunks.chunks(4).enumerate() {
         let before = reads();
         for chunk in chunks {
-            assert!(!chunk.read(0, 152, sequences).unwrap().is_empty());
+            assert!(!chunk.read(0, 152, Age::Waited, sequences).unwrap().is_empty());
         }
         from_files.extend((reads() > before).then_some(segment + 1));
     }

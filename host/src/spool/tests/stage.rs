@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::spool::memory_disk::{MemoryDisk, Operation};
-use crate::spool::{Backlog, Bound, Chunk, ChunkWriter, Spool, SpoolError, SpoolOptions};
+use crate::spool::{Age, Backlog, Bound, Chunk, ChunkWriter, Spool, SpoolError, SpoolOptions};
 
 pub const PAGE: usize = 4096;
 pub const MAX_EVENT: usize = 1024;
@@ -201,7 +201,7 @@ pub fn sequences(mut frames: &[u8]) -> Vec<u64> {
 pub fn owed(backlog: &Backlog, sink: usize) -> Vec<u64> {
     let mut owed = Vec::new();
     for part in backlog.parts.iter().filter(|part| part.owed & 1 << sink != 0) {
-        let found = part.chunk.read(part.from, part.to, sequences).unwrap();
+        let found = part.chunk.read(part.from, part.to, Age::Waited, sequences).unwrap();
         assert_eq!(found.len(), part.events as usize);
         assert_eq!(part.oldest, found[0] as i64 * 1000);
         owed.extend(found);
@@ -221,4 +221,14 @@ pub fn settle(backlog: &Backlog) {
 /// How many events the gaps count.
 pub fn lost(backlog: &Backlog) -> u64 {
     backlog.gaps.iter().map(|gap| gap.count).sum()
+}
+
+/// Waits until all is on the disk, or a sync has failed; the reason.
+pub fn until_durable_or_it_is_known_why(opened: &Opened) -> Result<(), String> {
+    loop {
+        match opened.spool.wait_durable(Instant::now() + Duration::from_millis(1)) {
+            Err(error) if error.reason.contains("in time") => {}
+            known => return known.map_err(|error| error.reason),
+        }
+    }
 }
