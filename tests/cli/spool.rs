@@ -36,6 +36,29 @@ fn a_sink_that_is_not_durable_is_refused_with_durability_disk_only() {
 }
 
 #[test]
+fn a_file_sink_that_never_syncs_is_refused_with_durability_disk_only() {
+    let never = FILE.replace("path =", "fsync = \"never\", path =");
+    let spool = "[buffer]\nspool_dir = \"spool\"\n";
+    let dir = Dir::with(&format!("{never}{spool}durability = \"disk\"\n"));
+    for command in ["run", "check"] {
+        let ran = dir.audit_host(&[command]).input(EVENT).run();
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{command}: {ran:?}");
+        for text in ["audit.toml:4:", "fsync", "`durability = \"disk\"`", "durability = \"process\""] {
+            assert!(ran.stderr.contains(text), "{command}: no {text:?} in {}", ran.stderr);
+        }
+        assert!(!dir.path("out.ndjson").exists(), "{command}");
+    }
+    dir.write("to.toml", &never);
+    let drained = dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    assert!(drained.status == 2 && drained.stderr.contains("to.toml:4:"), "{drained:?}");
+    for buffer in ["", spool, &format!("{spool}disk_for = [\"denied\"]\n")] {
+        dir.write("audit.toml", format!("{never}{buffer}"));
+        let ran = dir.audit_host(&["check"]).run();
+        assert_eq!(ran.status, 0, "{buffer}: {ran:?}");
+    }
+}
+
+#[test]
 fn disk_for_beside_durability_disk_is_said_to_have_no_effect() {
     let dir = spool_dir("durability = \"disk\"\ndisk_for = [\"denied\"]\n");
     let ran = dir.audit_host(&["check"]).run();
