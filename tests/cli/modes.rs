@@ -112,6 +112,59 @@ fn while_dead_letters_cannot_be_written_their_events_wait_and_nothing_else_does(
 }
 
 #[test]
+fn dead_letters_that_cannot_be_written_until_the_end_stay_in_the_spool_and_are_lost_without_one() {
+    let input = canonical(30);
+    let refused = failing("{ kind = \"permanent\", positions = [0] }");
+    for mode in ALL {
+        let mut watched = Watched::new(
+            mode,
+            &config(mode, &refused, "shutdown_timeout = 0.3"),
+            &["out"],
+            Repeats::Anywhere,
+        );
+        std::fs::create_dir(watched.dir.path("dead-letters.ndjson")).expect("a folder");
+        let life = watched.begin(&input);
+        let ran = watched.dir.audit_host(&["run", "--summary", "json"]).input(input.join("\n")).run();
+        assert_eq!((ran.status, count(&ran, "delivered")), (1, 29), "{mode}: {ran:?}");
+        assert!(ran.stderr.contains("dead letters cannot be written"), "{mode}: {ran:?}");
+        std::fs::remove_dir(watched.dir.path("dead-letters.ndjson")).expect("removed");
+        if mode == MEMORY {
+            assert_eq!((count(&ran, "lost"), watched.dir.lines("out.ndjson").len()), (1, 29), "{ran:?}");
+            continue;
+        }
+        assert_eq!((count(&ran, "lost"), count(&ran, "spooled")), (0, 1), "{mode}: {ran:?}");
+        watched.accepted(&input);
+        watched.ended(life, &ran);
+        let ran = watched.run(&[]);
+        assert_eq!((ran.status, count(&ran, "dead_lettered")), (1, 1), "{mode}: {ran:?}");
+        watched.assert_all_is_settled();
+    }
+}
+
+#[test]
+fn times_that_step_back_an_hour_and_forward_a_day_change_neither_order_nor_delivery() {
+    let real = canonical(300);
+    let timestamp = |line: &String| {
+        let at = line.find("\"timestamp\":\"").expect("a timestamp") + 13;
+        at..at + 32
+    };
+    let stepped = |(number, line): (usize, &String)| {
+        let time = ["2026-03-01T12", "2026-03-01T11", "2026-03-02T12"][number % 3];
+        let mut line = line.clone();
+        line.replace_range(timestamp(&line), &format!("{time}:00:00.{number:06}+00:00"));
+        line
+    };
+    let input: Vec<String> = real.iter().enumerate().map(stepped).collect();
+    for mode in ALL {
+        let mut watched = watched(mode, FILE, "");
+        let ran = watched.run(&input);
+        assert_eq!(ran.status, 0, "{mode}: {ran:?}");
+        watched.assert_all_is_settled();
+        assert_eq!(watched.dir.lines("out.ndjson"), input, "{mode}");
+    }
+}
+
+#[test]
 fn while_the_store_is_full_reading_waits_and_then_everything_arrives_once_and_in_order() {
     let input = canonical(5000);
     let waiting =

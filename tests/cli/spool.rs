@@ -167,9 +167,14 @@ fn a_spool_of_durability_disk_is_not_drained_into_a_sink_that_is_not_durable() {
 
 /// A folder whose spool holds the 5,000 real events for a sink named `out`, left by a run whose sink hung.
 fn with_backlog() -> Dir {
+    with_backlog_of("")
+}
+
+/// The same of a process with these lines under `[buffer]`.
+fn with_backlog_of(buffer: &str) -> Dir {
     let dir = Dir::with(&named_out(
         "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }",
-        "[delivery]\nshutdown_timeout = 0.2\n",
+        &format!("{buffer}[delivery]\nshutdown_timeout = 0.2\n"),
     ));
     let ran = dir.audit_host(&["run", &crate::real_events()]).run();
     assert!(ran.summary().ends_with(" spooled=5000 recovered=0"), "{ran:?}");
@@ -240,6 +245,18 @@ fn a_damaged_frame_costs_one_event_which_is_counted_logged_and_told_to_the_sinks
 
     let again = dir.audit_host(&["run"]).run();
     assert!(again.summary().contains("accepted=0 ") && again.status == 0, "{again:?}");
+}
+
+#[test]
+fn a_segment_that_is_deleted_while_no_process_runs_is_not_noticed() {
+    for buffer in ["", "durability = \"disk\"\n"] {
+        let dir = with_backlog_of(buffer);
+        std::fs::remove_file(first_segment(&dir)).expect("deleted");
+        let ran = dir.audit_host(&["run"]).input(EVENT).run();
+        let summary = ran.summary();
+        assert!(ran.status == 0 && summary.contains("accepted=1 delivered=1 "), "{ran:?}");
+        assert!(summary.ends_with(" lost=0 spooled=0 recovered=0"), "{ran:?}");
+    }
 }
 
 #[test]
