@@ -62,7 +62,7 @@ fn count(ran: &Ran, name: &str) -> u64 {
 fn a_sink_that_fails_for_a_while_gets_everything_once_and_in_order() {
     let input = canonical(300);
     let sink = failing(
-        "{ kind = \"retryable\", times = 20 }, { kind = \"ok\" }, { kind = \"retryable\", prefix = 3 }, { kind = \"reopen\" }",
+        "{ kind = \"retryable\", times = 20 }, { kind = \"ok\" }, { kind = \"retryable\", prefix = 3 }",
     );
     for mode in ALL {
         let mut watched = watched(mode, &sink, "");

@@ -96,6 +96,7 @@ fn is_a_test(path: &str) -> bool {
         Some(("cli", file)) => format!("tests/cli/{file}.rs"),
         Some(("library", file)) => format!("tests/library/{file}.rs"),
         Some(("pipeline", file)) => format!("host/src/pipeline/tests/{file}.rs"),
+        Some(("event", file)) => format!("host/src/event/{file}.rs"),
         Some(("spool", file)) => format!("host/src/spool/tests/{file}.rs"),
         None if place == "file" => "plugins/file/src/sink/tests.rs".to_owned(),
         _ => panic!("nobody knows where {path} is"),
