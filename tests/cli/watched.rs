@@ -104,3 +104,10 @@ pub fn canonical(count: usize) -> Vec<String> {
     lines.truncate(count);
     lines
 }
+
+/// How many of the events that it found in the spool a run has said may come twice.
+pub fn possible_duplicates(ran: &Ran) -> u64 {
+    let said = ran.stderr.split_once("possible_duplicates=").map(|(_, said)| said);
+    let digits = said.and_then(|said| said.split(|sign: char| !sign.is_ascii_digit()).next());
+    digits.map_or(0, |digits| digits.parse().expect("a number"))
+}
