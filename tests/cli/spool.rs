@@ -180,7 +180,7 @@ fn with_backlog_of(buffer: &str) -> Dir {
     assert!(ran.summary().ends_with(" spooled=5000 recovered=0"), "{ran:?}");
     dir.write(
         "audit.toml",
-        named_out("class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }", ""),
+        named_out("class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }", buffer),
     );
     dir
 }
@@ -212,10 +212,14 @@ fn status_says_what_waits_for_whom_and_verify_that_it_is_sound() {
 
 #[test]
 fn a_damaged_frame_costs_one_event_which_is_counted_logged_and_told_to_the_sinks_once() {
-    let dir = with_backlog();
-    let folder =
-        std::fs::read_dir(dir.path("spool")).expect("the spool").next().expect("a folder").expect("read");
-    let segment = folder.path().join("0000000001.segment");
+    for buffer in ["", "disk_for = [\"granted\", \"denied\"]\n", "durability = \"disk\"\n"] {
+        damaged_frame(&with_backlog_of(buffer));
+    }
+}
+
+#[track_caller]
+fn damaged_frame(dir: &Dir) {
+    let segment = first_segment(dir);
     let mut bytes = std::fs::read(&segment).expect("a segment");
     // Within the texts of an event in the middle of the first chunk.
     let at = 30_000 + bytes[30_000..].windows(8).position(|text| text == b"isAuthen").expect("a permission");
