@@ -12,6 +12,8 @@ mod file_faults;
 mod inputs;
 #[path = "cli/loads.rs"]
 mod loads;
+#[path = "cli/modes.rs"]
+mod modes;
 #[path = "cli/rejects.rs"]
 mod rejects;
 #[path = "cli/signals.rs"]

@@ -9,6 +9,8 @@
 //!
 //! Nothing here sleeps: a test waits for a line of the program's output, or for its end.
 
+#[path = "harness/modes.rs"]
+pub mod modes;
 #[path = "oracle/mod.rs"]
 pub mod oracle;
 #[path = "harness/program.rs"]

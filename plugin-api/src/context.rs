@@ -27,6 +27,10 @@ pub struct Context {
     pub max_in_flight: usize,
     /// Seconds that a shutdown may take.
     pub shutdown_timeout: f64,
+    /// What an accepted event outlives: `process` or `disk` (loss of power); `None` where events wait in memory, and from a
+    /// host that does not say. With `disk` a flush that says yes must have made everything durable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
 }
 
 impl Context {

@@ -92,6 +92,7 @@ fn linked_in(dir: &Dir) -> Box<dyn Recorder> {
         max_event_bytes: 1 << 20,
         max_in_flight: 1,
         shutdown_timeout: 8.0,
+        durability: None,
     };
     let options = || {
         FileOptions::from_json(json!({"path": "audit.ndjson", "fsync": "never"}))

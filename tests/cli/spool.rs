@@ -36,6 +36,29 @@ fn a_sink_that_is_not_durable_is_refused_with_durability_disk_only() {
 }
 
 #[test]
+fn a_file_sink_that_never_syncs_is_refused_with_durability_disk_only() {
+    let never = FILE.replace("path =", "fsync = \"never\", path =");
+    let spool = "[buffer]\nspool_dir = \"spool\"\n";
+    let dir = Dir::with(&format!("{never}{spool}durability = \"disk\"\n"));
+    for command in ["run", "check"] {
+        let ran = dir.audit_host(&[command]).input(EVENT).run();
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{command}: {ran:?}");
+        for text in ["audit.toml:4:", "fsync", "`durability = \"disk\"`", "durability = \"process\""] {
+            assert!(ran.stderr.contains(text), "{command}: no {text:?} in {}", ran.stderr);
+        }
+        assert!(!dir.path("out.ndjson").exists(), "{command}");
+    }
+    dir.write("to.toml", &never);
+    let drained = dir.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
+    assert!(drained.status == 2 && drained.stderr.contains("to.toml:4:"), "{drained:?}");
+    for buffer in ["", spool, &format!("{spool}disk_for = [\"denied\"]\n")] {
+        dir.write("audit.toml", format!("{never}{buffer}"));
+        let ran = dir.audit_host(&["check"]).run();
+        assert_eq!(ran.status, 0, "{buffer}: {ran:?}");
+    }
+}
+
+#[test]
 fn disk_for_beside_durability_disk_is_said_to_have_no_effect() {
     let dir = spool_dir("durability = \"disk\"\ndisk_for = [\"denied\"]\n");
     let ran = dir.audit_host(&["check"]).run();
@@ -144,15 +167,20 @@ fn a_spool_of_durability_disk_is_not_drained_into_a_sink_that_is_not_durable() {
 
 /// A folder whose spool holds the 5,000 real events for a sink named `out`, left by a run whose sink hung.
 fn with_backlog() -> Dir {
+    with_backlog_of("")
+}
+
+/// The same of a process with these lines under `[buffer]`.
+fn with_backlog_of(buffer: &str) -> Dir {
     let dir = Dir::with(&named_out(
         "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }",
-        "[delivery]\nshutdown_timeout = 0.2\n",
+        &format!("{buffer}[delivery]\nshutdown_timeout = 0.2\n"),
     ));
     let ran = dir.audit_host(&["run", &crate::real_events()]).run();
     assert!(ran.summary().ends_with(" spooled=5000 recovered=0"), "{ran:?}");
     dir.write(
         "audit.toml",
-        named_out("class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }", ""),
+        named_out("class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }", buffer),
     );
     dir
 }
@@ -184,10 +212,14 @@ fn status_says_what_waits_for_whom_and_verify_that_it_is_sound() {
 
 #[test]
 fn a_damaged_frame_costs_one_event_which_is_counted_logged_and_told_to_the_sinks_once() {
-    let dir = with_backlog();
-    let folder =
-        std::fs::read_dir(dir.path("spool")).expect("the spool").next().expect("a folder").expect("read");
-    let segment = folder.path().join("0000000001.segment");
+    for buffer in ["", "disk_for = [\"granted\", \"denied\"]\n", "durability = \"disk\"\n"] {
+        damaged_frame(&with_backlog_of(buffer));
+    }
+}
+
+#[track_caller]
+fn damaged_frame(dir: &Dir) {
+    let segment = first_segment(dir);
     let mut bytes = std::fs::read(&segment).expect("a segment");
     // Within the texts of an event in the middle of the first chunk.
     let at = 30_000 + bytes[30_000..].windows(8).position(|text| text == b"isAuthen").expect("a permission");
@@ -217,6 +249,18 @@ fn a_damaged_frame_costs_one_event_which_is_counted_logged_and_told_to_the_sinks
 
     let again = dir.audit_host(&["run"]).run();
     assert!(again.summary().contains("accepted=0 ") && again.status == 0, "{again:?}");
+}
+
+#[test]
+fn a_segment_that_is_deleted_while_no_process_runs_is_not_noticed() {
+    for buffer in ["", "durability = \"disk\"\n"] {
+        let dir = with_backlog_of(buffer);
+        std::fs::remove_file(first_segment(&dir)).expect("deleted");
+        let ran = dir.audit_host(&["run"]).input(EVENT).run();
+        let summary = ran.summary();
+        assert!(ran.status == 0 && summary.contains("accepted=1 delivered=1 "), "{ran:?}");
+        assert!(summary.ends_with(" lost=0 spooled=0 recovered=0"), "{ran:?}");
+    }
 }
 
 #[test]

@@ -4,13 +4,14 @@
 //! are accepted for sure, and of the rest of its input nobody knows. So many rounds of each of the kinds:
 //! `AUDIT_CRASH_ROUNDS=10000 cargo test -p audit-host -p audit-tests --test binary --test cli spool_kill`.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use audit_tests::oracle::{Repeats, Summary};
 use rustix::process::Signal;
 
 use crate::PRINT_FIRST;
-use crate::watched::{Watched, canonical};
+use crate::watched::{Watched, canonical, possible_duplicates};
 
 /// Rounds of each kind without `AUDIT_CRASH_ROUNDS`.
 const ROUNDS: u64 = 100;
@@ -93,6 +94,10 @@ fn after_kill_9_while_events_are_delivered_none_is_missing_and_no_line_is_torn()
         let ran = round.run(&[]);
         assert_eq!(ran.status, 0, "{ran:?}");
         round.assert_all_is_settled();
+        let lines = round.dir.lines("second.ndjson");
+        let twice = lines.len() - lines.iter().collect::<HashSet<_>>().len();
+        let said = possible_duplicates(&ran);
+        assert!(twice as u64 <= said, "round {number}: {twice} came twice, {said} might have: {ran:?}");
     }
 }
 

@@ -151,6 +151,24 @@ impl Running {
         kill_process(self.pid(), signal).expect("the process is there");
     }
 
+    /// Waits until it handles this signal, of which it would die before.
+    ///
+    /// # Panics
+    /// If it ends before.
+    pub fn wait_until_it_handles(&self, signal: Signal) {
+        let bit = 1_u64 << (signal.as_raw() - 1);
+        let status = format!("/proc/{}/status", self.pid());
+        let handled = || {
+            let status = std::fs::read_to_string(&status).expect("it runs");
+            let mask =
+                status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it has not ended");
+            u64::from_str_radix(mask.trim(), 16).expect("a mask")
+        };
+        while handled() & bit == 0 {
+            thread::yield_now();
+        }
+    }
+
     /// Its process id.
     ///
     /// # Panics

@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use audit_tests::Dir;
+use audit_tests::modes::{DISK, MEMORY, PROCESS, WITH_SPOOL, in_each};
 
 /// Runs the embedder with a sink of this configuration; returns its output and how many lines of each user there are.
 fn embed(way: &str, sink: &str, count: u32) -> (Output, BTreeMap<String, Vec<u32>>) {
-    let dir = Dir::new();
-    dir.write("audit.toml", sink);
-    let output = Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
+    let dir = Dir::with(sink);
+    let output = embed_in(&dir, way, count);
+    (output, lines_by_user(&[dir.path("audit.ndjson")]))
+}
+
+fn embed_in(dir: &Dir, way: &str, count: u32) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
         .args([way, dir.path("audit.toml").to_str().expect("a path of ours"), &count.to_string()])
         .output()
-        .expect("the embedder starts");
-    (output, lines_by_user(&[dir.path("audit.ndjson")]))
+        .expect("the embedder starts")
 }
 
 const FILE: &str = r#"
@@ -26,6 +30,12 @@ path = "audit.ndjson"
 flush_interval = 3600
 batch_size = 1000000
 "#;
+
+/// Sinks of one name: one that takes nothing, and the file.
+const HANGING: &str = "[[audit_logger]]\nname = \"out\"\nclass = \"test.Hanging\"\n\
+                       options = { in = \"write\", release = \"never\" }\n";
+const NAMED: &str = "[[audit_logger]]\nname = \"out\"\nclass = \"file.FileAuditLogger\"\n\
+                     options = { path = \"audit.ndjson\" }\n";
 
 pub fn lines_by_user(files: &[PathBuf]) -> BTreeMap<String, Vec<u32>> {
     let mut users: BTreeMap<String, Vec<u32>> = BTreeMap::new();
@@ -62,6 +72,27 @@ fn exit_delivers_everything_and_keeps_its_status() {
         assert_eq!(output.status.code(), Some(3), "{output:?}");
         assert_eq!(users, BTreeMap::from([("main".into(), all(1000))]));
     }
+}
+
+#[test]
+fn with_a_spool_exit_delivers_everything_and_leaves_what_a_sink_does_not_take_to_the_next_process() {
+    in_each(&WITH_SPOOL, |mode| {
+        let spool = format!("[buffer]\n{mode}[delivery]\nshutdown_timeout = 0.3\n");
+        for (way, status) in [("return", 0), ("exit", 3), ("exit-of-thread", 3)] {
+            let (output, users) = embed(way, &format!("{FILE}{}", spool.replace("0.3", "60")), 200);
+            assert_eq!(output.status.code(), Some(status), "{mode}: {output:?}");
+            assert_eq!(users, BTreeMap::from([("main".into(), all(200))]), "{mode}");
+
+            let dir = Dir::with(&format!("{HANGING}{spool}"));
+            assert_eq!(embed_in(&dir, way, 200).status.code(), Some(status), "{mode}");
+            assert!(!dir.path("dead-letters.ndjson").exists(), "{mode}");
+            dir.write("audit.toml", format!("{NAMED}{spool}"));
+            let ran = dir.audit_host(&["run"]).run();
+            assert!(ran.status == 0 && ran.summary().ends_with(" lost=0 spooled=0 recovered=200"), "{ran:?}");
+            let users = lines_by_user(&[dir.path("audit.ndjson")]);
+            assert_eq!(users, BTreeMap::from([("main".into(), all(200))]), "{mode}");
+        }
+    });
 }
 
 #[test]
@@ -102,20 +133,26 @@ fn the_child_of_a_child_has_a_worker_too() {
 
 #[test]
 fn a_forked_child_has_a_spool_of_its_own_and_leaves_its_parents_alone() {
-    let spool = format!("{FILE}[buffer]\nspool_dir = \"spool\"\n");
-    let (output, users) = embed("fork-twice", &spool, 200);
-    assert!(output.status.success(), "{output:?}");
-    for user in ["main", "child", "grandchild"] {
-        assert_eq!(users[user], all(200), "{user}");
+    for mode in WITH_SPOOL {
+        let (output, users) = embed("fork-twice", &format!("{FILE}[buffer]\n{mode}"), 200);
+        assert!(output.status.success(), "{mode}: {output:?}");
+        for user in ["main", "child", "grandchild"] {
+            assert_eq!(users[user], all(200), "{mode}: {user}");
+        }
     }
 }
 
 #[test]
 fn what_a_killed_parent_left_is_taken_over_though_its_child_lives() {
+    for mode in WITH_SPOOL {
+        killed_parent(&format!("[buffer]\n{mode}"));
+    }
+}
+
+#[track_caller]
+fn killed_parent(spool: &str) {
     let dir = Dir::new();
-    let spool = "[buffer]\nspool_dir = \"spool\"\n";
-    let hanging = "class = \"test.Hanging\"\noptions = { in = \"write\", release = \"never\" }";
-    dir.write("audit.toml", format!("[[audit_logger]]\nname = \"out\"\n{hanging}\n{spool}"));
+    dir.write("audit.toml", format!("{HANGING}{spool}"));
     let mut parent = Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
         .args(["fork-outlives", dir.path("audit.toml").to_str().expect("a path of ours"), "500"])
         .stdin(Stdio::piped())
@@ -130,8 +167,7 @@ fn what_a_killed_parent_left_is_taken_over_though_its_child_lives() {
     parent.kill().expect("it is there");
     parent.wait().expect("it is dead");
 
-    let file = "class = \"file.FileAuditLogger\"\noptions = { path = \"audit.ndjson\" }";
-    dir.write("audit.toml", format!("[[audit_logger]]\nname = \"out\"\n{file}\n{spool}"));
+    dir.write("audit.toml", format!("{NAMED}{spool}"));
     let ran = dir.audit_host(&["run"]).run();
     assert!(ran.summary().ends_with(" lost=0 spooled=0 recovered=500"), "{ran:?}");
     assert_eq!(lines_by_user(&[dir.path("audit.ndjson")]), BTreeMap::from([("main".into(), all(500))]));
@@ -158,11 +194,13 @@ fn a_child_forked_with_a_full_queue_delivers_only_its_own() {
         [buffer]
         capacity_bytes = 1048576
     "#;
-    // In memory, and in a spool of its own.
-    for spool in ["", "spool_dir = \"spool\"\nspool_max_bytes = 2097152\nmax_event_bytes = 4096"] {
-        let (output, users) = embed("fork-full", &format!("{slow}{spool}"), 5000);
-        assert!(output.status.success(), "{output:?}");
-        let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(5000)));
-        assert_eq!(users, BTreeMap::from(expected), "{spool}");
+    // In memory, and in a spool of its own; who waits for the disk for each event records fewer.
+    let small = "spool_max_bytes = 2097152\nmax_event_bytes = 4096\n";
+    for (mode, count) in [(MEMORY, 5000), (PROCESS, 5000), (DISK, 1000)] {
+        let small = if mode == MEMORY { "" } else { small };
+        let (output, users) = embed("fork-full", &format!("{slow}{mode}{small}"), count);
+        assert!(output.status.success(), "{mode}: {output:?}");
+        let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(count)));
+        assert_eq!(users, BTreeMap::from(expected), "{mode}");
     }
 }

@@ -1,5 +1,6 @@
 //! What `audit.toml` settles for the pipeline, as plain values with their defaults.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +39,15 @@ pub enum Durability {
     Process,
     /// Loss of power: it was synced to the disk.
     Disk,
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Process => "process",
+            Self::Disk => "disk",
+        })
+    }
 }
 
 /// The crash-safe form of the store: what `[buffer]` says about it where it names a `spool_dir`.

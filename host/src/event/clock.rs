@@ -53,6 +53,12 @@ mod ticking {
 
     #[inline]
     pub fn now() -> Timestamp {
+        now_by(Timestamp::now)
+    }
+
+    /// The same by another clock, for a thread that goes by no other.
+    #[inline]
+    pub(super) fn now_by(clock: impl FnOnce() -> Timestamp) -> Timestamp {
         let ticks = ticks();
         if let Some((then, time)) = LAST.get() {
             // A counter that went back is far ahead after the subtraction.
@@ -62,7 +68,7 @@ mod ticking {
                 return Timestamp::from_micros(time.as_micros() + micros as i64);
             }
         }
-        let time = Timestamp::now();
+        let time = clock();
         let after = self::ticks();
         LAST.set((after.wrapping_sub(ticks) < AT_ONCE).then_some((after, time)));
         if IS_WATCHED.load(Ordering::Relaxed) {
@@ -118,9 +124,35 @@ mod ticking {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::event::IdGenerator;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_clock_that_steps_back_an_hour_and_forward_a_day_is_followed_and_ids_stay_unique() {
+        const HOUR: i64 = 3_600_000_000;
+        // So far a time may be ahead of what the clock said when it was asked.
+        const ASK_AGAIN: i64 = 1001;
+        let mut clock = 1_800_000_000_000_000;
+        let (mut ids, mut seen) = (IdGenerator::new(), HashSet::new());
+        for (least, step) in [(1000, 0), (2000, -HOUR), (3000, 24 * HOUR)] {
+            let before = clock;
+            clock += step;
+            loop {
+                let time = ticking::now_by(|| Timestamp::from_micros(clock));
+                assert!(seen.insert(ids.next(time)), "{time} gave an id again");
+                let ahead_of = |clock| (0..=ASK_AGAIN).contains(&(time.as_micros() - clock));
+                // Until it is asked again, it goes on from before.
+                assert!(ahead_of(clock) || ahead_of(before), "{time}");
+                if ahead_of(clock) && seen.len() >= least {
+                    break;
+                }
+            }
+        }
+    }
 
     #[test]
     fn it_is_within_three_microseconds_of_the_systems_clock_from_the_first_time_on() {

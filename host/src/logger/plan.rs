@@ -178,6 +178,7 @@ fn plan_sink(sink: &SinkConfig, plugin: &LoadedPlugin, config: &Config) -> Resul
         max_event_bytes: config.buffer.max_event_bytes,
         max_in_flight: settings.max_in_flight,
         shutdown_timeout: config.delivery.shutdown_timeout.as_secs_f64(),
+        durability: config.buffer.spool.as_ref().map(|spool| spool.durability.to_string()),
     };
     let module = plugin.module();
     module.validate(&sink.class, &sink.options, &context).map_err(|error| match &error.option {

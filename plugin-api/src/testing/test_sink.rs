@@ -28,6 +28,7 @@ pub fn context() -> Context {
         max_event_bytes: 1 << 20,
         max_in_flight: 1,
         shutdown_timeout: 8.0,
+        durability: None,
     }
 }
 

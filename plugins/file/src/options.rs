@@ -14,7 +14,8 @@ pub struct FileOptions {
     /// Permissions of a file that the sink makes, in octal.
     #[option(default = "0600")]
     pub mode: Mode,
-    /// Most seconds between two syncs to the disk, or "batch" (before each answer), or "never" (not even at a flush).
+    /// Most seconds between two syncs to the disk, or "batch" (before each answer), or "never" (not even at a flush, and not
+    /// beside `durability = "disk"`).
     #[option(default = 1.0)]
     pub fsync: Fsync,
     /// Size in bytes at which the file is rotated; 0 = never.

@@ -32,6 +32,11 @@ impl Settings {
             let reason = format!("{:?} names no file; name the file to append to", options.path);
             return Err(SinkError::permanent(reason).option("path"));
         }
+        if options.fsync == Fsync::Never && context.durability.as_deref() == Some("disk") {
+            let reason = "with \"never\" nothing is made durable, which `durability = \"disk\"` promises; give seconds or \
+                          \"batch\", or have `durability = \"process\"`";
+            return Err(SinkError::permanent(reason).option("fsync"));
+        }
         Ok(Self {
             path,
             mode: options.mode,
@@ -66,6 +71,19 @@ mod tests {
     fn a_relative_path_is_relative_to_the_folder_of_the_configuration() {
         assert_eq!(settings("log/a.ndjson").unwrap().path, PathBuf::from("/etc/audit/log/a.ndjson"));
         assert_eq!(settings("/var/log/a.ndjson").unwrap().path, PathBuf::from("/var/log/a.ndjson"));
+    }
+
+    #[test]
+    fn never_syncing_is_refused_where_events_have_to_outlive_loss_of_power_only() {
+        let settings = |fsync, durability: Option<&str>| {
+            let options = FileOptions::from_json(json!({"path": "a.ndjson", "fsync": fsync})).unwrap();
+            Settings::new(&options, &Context { durability: durability.map(str::to_owned), ..context() })
+        };
+        assert_eq!(settings("never", Some("disk")).unwrap_err().option.as_deref(), Some("fsync"));
+        for durability in [None, Some("process"), Some("a word of a later host")] {
+            assert!(settings("never", durability).is_ok(), "{durability:?}");
+        }
+        assert!(settings("batch", Some("disk")).is_ok());
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Linked {
             max_event_bytes: 1 << 20,
             max_in_flight: 1,
             shutdown_timeout: 8.0,
+            durability: None,
         };
         let options = move || {
             FileOptions::from_json(json!({"path": out, "fsync": "never"}))

@@ -44,8 +44,11 @@ impl Contender for Loaded {
 pub fn configure(case: &Case) -> std::path::PathBuf {
     let out = case.out();
     let sink: String = case.get("sink", "file".into());
+    let mode: String = case.get("mode", "memory".into());
+    // With `disk` the sink has to sync: at flushes only.
+    let fsync = if mode == "disk" { "3600" } else { "\"never\"" };
     let (class, mut options) = match sink.as_str() {
-        "file" => ("file.FileAuditLogger", format!("path = {out:?}\nfsync = \"never\"\n")),
+        "file" => ("file.FileAuditLogger", format!("path = {out:?}\nfsync = {fsync}\n")),
         "print" => ("print.PrintAuditLogger", "format = \"json\"\nstream = \"stderr\"\n".to_owned()),
         "fake" => ("fake.FakeProducerAuditLogger", String::new()),
         _ => panic!("no sink is called {sink}"),
@@ -56,7 +59,6 @@ pub fn configure(case: &Case) -> std::path::PathBuf {
     if !case.text("max_bytes").is_empty() {
         options += &format!("max_bytes = {}\nmax_files = 1\n", case.text("max_bytes"));
     }
-    let mode: String = case.get("mode", "memory".into());
     let buffer = match mode.as_str() {
         "memory" => String::new(),
         _ => format!(

@@ -17,8 +17,8 @@ use audit_plugin_api::export_sinks;
 export_sinks! {
     extension = extending::module_extension,
     "test.Recording" => recording::Recording { durable: true, batch_size: 50, flush_interval: 0.05 },
-    "test.Failing" => failing::Failing { durable: false },
-    "test.Panicking" => panicking::Panicking { durable: false },
+    "test.Failing" => failing::Failing { durable: true },
+    "test.Panicking" => panicking::Panicking { durable: true },
     "test.Hanging" => hanging::Hanging { durable: true },
     "test.Pending" => pending::Pending { durable: false, max_in_flight: 8 },
     "test.Extending" => extending::Extending { durable: false },
