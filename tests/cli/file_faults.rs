@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use audit_tests::modes::{DISK_FOR, MEMORY, PROCESS, in_each};
 use audit_tests::oracle::{Counters, Repeats, Summary};
@@ -166,12 +167,16 @@ fn small_seen_by(running: &Running, dir: &Dir) -> PathBuf {
     format!("/proc/{}/root{}", running.pid(), dir.path("small").display()).into()
 }
 
-/// Takes all the space there is.
-fn fill_up(path: &Path) {
+/// Takes all the space there is, and what is given back, until somebody says that it is enough.
+fn fill_up(path: &Path, enough: &Receiver<()>) {
     let mut file = fs::File::create(path).expect("an empty file takes no space");
-    for bytes in [4096, 1] {
-        while file.write_all(&vec![0; bytes]).is_ok() {}
+    while enough.try_recv() == Err(TryRecvError::Empty) {
+        for bytes in [4096, 1] {
+            while file.write_all(&vec![0; bytes]).is_ok() {}
+        }
+        std::thread::yield_now();
     }
+    fs::remove_file(path).expect("the filler is there");
 }
 
 #[test]
@@ -191,17 +196,22 @@ fn a_real_disk_of_spool_and_file_that_is_full_now_and_then_costs_nothing() {
     let small = small_seen_by(&running, &watched.dir);
     for (round, lines) in input.chunks(input.len() / ROUNDS).enumerate() {
         let (first, others) = lines.split_first().expect("several");
-        // The disk is there once this is printed.
+        // The disk is there once this is printed, and nothing of the last round is said any more once it is asked.
         running.send(&format!("{first}\n"));
         printed += &running.read_line();
-        fill_up(&small.join("filler"));
+        wait_for_lines(&small.join("out.ndjson"), round * lines.len() + 1);
+        out(&mut running);
         let text = others.join("\n") + "\n";
         let mut stdin = running.stdin.take().expect("standard input is open");
         std::thread::scope(|scope| {
+            let (enough, is_enough) = channel();
+            let filler = small.join("filler");
+            let filled = scope.spawn(move || fill_up(&filler, &is_enough));
             let sent = scope.spawn(move || stdin.write_all(text.as_bytes()).map(|()| stdin));
             let said = running.wait_for("os error 28");
             assert!(said.contains("No space left on device"), "round {round}: {said}");
-            fs::remove_file(small.join("filler")).expect("the filler is there");
+            drop(enough);
+            filled.join().expect("no panic");
             printed.extend(others.iter().map(|_| running.read_line()));
             running.stdin = Some(sent.join().expect("no panic").expect("the program reads"));
         });
