@@ -17,6 +17,7 @@ mod give_up;
 mod next;
 mod pending;
 mod standing;
+mod unflushed;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,11 +26,13 @@ use std::time::{Duration, Instant};
 use audit_plugin_api::Acknowledgement;
 
 use super::backoff::{Backoff, LONGEST};
+use super::flush_requests::Flushed;
 use super::piece::{Doubt, Piece};
 use super::run::{Run, Span};
 use crate::config::{DeliverySettings, SinkSettings};
 
 use pending::{Offered, Pending};
+use unflushed::Unflushed;
 
 /// How often the worker looks whether a batch has become full, at most. Producers do not wake it for that, and each look
 /// takes the slots' memory away from their cores.
@@ -110,6 +113,8 @@ pub struct Delivery {
     front: VecDeque<Piece>,
     offered: Option<Offered>,
     pending: VecDeque<Pending>,
+    /// Delivered, and in the spool until a flush has said yes.
+    unflushed: Unflushed,
     doomed: Vec<Piece>,
     burial: Option<Burial>,
     burial_not_before: Option<Instant>,
@@ -130,6 +135,8 @@ pub struct Delivery {
     flush_to: u64,
     flushes_asked: u64,
     flushes_done: u64,
+    /// Flushes that failed since one said yes.
+    flush_failures: u32,
     /// What `next_id` was at the last nudge.
     nudged_at: u64,
     closing: bool,
@@ -159,6 +166,7 @@ impl Delivery {
             front: VecDeque::new(),
             offered: None,
             pending: VecDeque::new(),
+            unflushed: Unflushed::default(),
             doomed: Vec::new(),
             burial: None,
             burial_not_before: None,
@@ -174,6 +182,7 @@ impl Delivery {
             flush_to: 0,
             flushes_asked: 0,
             flushes_done: 0,
+            flush_failures: 0,
             nudged_at: 0,
             closing: false,
             delivered: 0,
@@ -250,8 +259,19 @@ impl Delivery {
         self.open_not_before = None;
     }
 
+    /// The instance's own flush begins: it is about what is delivered by now.
+    pub fn begin_flush(&mut self) {
+        self.unflushed.begin_flush();
+    }
+
     /// The instance's own flush came back, asked for by all requests up to this one.
-    pub fn flushed(&mut self, request: u64) {
+    pub fn flushed(&mut self, request: u64, flushed: &Flushed) {
         self.flushes_done = self.flushes_done.max(request);
+        if flushed.is_ok() {
+            self.unflushed.confirm();
+            self.flush_failures = 0;
+        } else {
+            self.flush_failures = self.flush_failures.saturating_add(1);
+        }
     }
 }

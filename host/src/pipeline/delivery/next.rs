@@ -90,6 +90,7 @@ impl Delivery {
         {
             return None;
         }
+        self.cut_first();
         let Some(piece) = self.front.front() else {
             let retrying = self.pending.iter().any(|pending| pending.piece.attempts > 1);
             return if retrying { None } else { self.hand_out_fresh(now, waiting, pressed, alarm) };

@@ -24,4 +24,5 @@ mod retries;
 mod sharing;
 mod spooling;
 mod stage;
+mod unflushed;
 mod writing_through;
