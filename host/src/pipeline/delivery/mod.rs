@@ -139,6 +139,8 @@ pub struct Delivery {
     flush_failures: u32,
     /// What `next_id` was at the last nudge.
     nudged_at: u64,
+    /// What `next_id` was at the last flush before a suspect.
+    flushed_at: u64,
     closing: bool,
 
     delivered: u64,
@@ -184,6 +186,7 @@ impl Delivery {
             flushes_done: 0,
             flush_failures: 0,
             nudged_at: 0,
+            flushed_at: 0,
             closing: false,
             delivered: 0,
             retried: 0,

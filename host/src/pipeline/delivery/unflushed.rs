@@ -24,6 +24,11 @@ impl Unflushed {
         }
     }
 
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.since.is_empty()
+    }
+
     /// A flush of the sink begins: it is about what was delivered by now.
     pub fn begin_flush(&mut self) {
         self.before.append(&mut self.since);

@@ -209,6 +209,24 @@ fn what_was_flushed_does_not_come_again() {
 }
 
 #[test]
+fn what_stands_before_an_event_that_the_sink_panics_over_is_flushed_and_comes_once() {
+    let disk = MemoryDisk::default();
+    let stage =
+        on(&disk).open(vec![Actor::new("sink").on_write(|writing| match writing.numbers.contains(&7) {
+            true => Err(SinkError::panicked("boom")),
+            false => Ok(Written::Delivered),
+        })]);
+    stage.record(0..10);
+    let totals = stage.pipeline.close(LONG).unwrap().totals;
+    assert_eq!((totals.delivered, totals.dead_lettered), (9, 1));
+    let taken = stage.seen(0).into_iter().filter_map(|seen| match seen {
+        Seen::Write { numbers, .. } if !numbers.contains(&7) => Some(numbers),
+        _ => None,
+    });
+    assert_eq!(taken.collect::<Vec<_>>(), [vec![0, 1, 2, 3, 4], vec![5, 6], vec![8, 9]]);
+}
+
+#[test]
 fn without_a_spool_nothing_that_is_delivered_comes_again() {
     let stage = Stage::open(vec![fails_to_flush(1)]);
     stage.record(0..TAKEN);
