@@ -199,10 +199,10 @@ impl Worker {
         };
         let now = Instant::now();
         let answer = answer.map_err(|error| sink.masked(error));
-        let before = state.delivery.settled();
+        let before = state.delivery.progress();
         let failure = answer.as_ref().err().cloned();
         let instance = state.delivery.written(answer, now);
-        if state.delivery.settled() != before {
+        if state.delivery.progress() != before {
             sink.store.budget.note_progress(now);
         }
         self.go_on(sink, state, instance);

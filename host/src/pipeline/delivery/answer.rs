@@ -275,5 +275,7 @@ impl Delivery {
             Outcome::Spooled => self.spooled += count,
             Outcome::Lost => self.lost += count,
         }
+        let settled = self.delivered + self.dead_lettered + self.dropped + self.spooled + self.lost;
+        self.most_settled = self.most_settled.max(settled);
     }
 }

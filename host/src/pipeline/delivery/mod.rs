@@ -149,6 +149,8 @@ pub struct Delivery {
     dropped: u64,
     spooled: u64,
     lost: u64,
+    /// The most that was settled at any time.
+    most_settled: u64,
     /// Position of the first event that was left in the spool.
     left_from: Option<u64>,
 }
@@ -194,6 +196,7 @@ impl Delivery {
             dropped: 0,
             spooled: 0,
             lost: 0,
+            most_settled: 0,
             left_from: None,
         }
     }

@@ -248,6 +248,16 @@ fn what_the_last_flush_of_closing_fails_for_is_delivered_and_flushed_by_the_next
 }
 
 #[test]
+fn what_is_delivered_again_since_it_cannot_be_flushed_is_no_progress() {
+    let disk = MemoryDisk::default();
+    let stage = on(&disk).open(vec![fails_to_flush(u64::MAX)]);
+    stage.record(0..TAKEN);
+    eventually(|| stage.pipeline.counts().retried > 3 * TAKEN);
+    assert_eq!(stage.pipeline.progress(0), TAKEN);
+    stage.pipeline.close(Duration::ZERO).unwrap();
+}
+
+#[test]
 fn what_no_flush_says_yes_to_until_the_end_is_the_next_process_s() {
     let disk = MemoryDisk::default();
     let stage = on(&disk).open(vec![fails_to_flush(u64::MAX)]);
