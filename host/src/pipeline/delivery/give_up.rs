@@ -43,9 +43,17 @@ impl Delivery {
         let spans = self.unflushed.take();
         let Some(behind) = spans.last().map(Span::behind) else { return };
         let failed = self.front.front().map_or(u64::MAX, Piece::position);
-        for span in spans {
+        for mut span in spans {
             span.run.take_back_delivered(self.sink, span.start, span.end);
             self.delivered -= span.len() as u64;
+            let gone = self.let_go_to.saturating_sub(span.position()).min(span.len() as u64);
+            if gone > 0 {
+                let gone = span.split_front(gone as usize);
+                self.settle(&[gone], Outcome::Dropped);
+            }
+            if span.len() == 0 {
+                continue;
+            }
             self.insert(Piece {
                 spans: vec![span],
                 attempts: 1,
@@ -140,6 +148,15 @@ impl Delivery {
             self.queued -= span.len();
             self.settle(&[span], Outcome::Dropped);
         }
+    }
+
+    /// What is settled before this position need not stay in the spool, though no flush has said yes to it: the place is
+    /// wanted. If its instance is replaced before one has, it counts as dropped. Returns up to which position that is. For a
+    /// sink that is not required.
+    pub fn let_go(&mut self, position: u64) -> u64 {
+        let position = position.min(self.settled_to());
+        self.let_go_to = self.let_go_to.max(position);
+        position
     }
 
     /// Drops what is in flight, if all of it is `droppable`: answers and acknowledgements come too late then. For a

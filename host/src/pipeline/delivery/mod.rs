@@ -115,6 +115,8 @@ pub struct Delivery {
     pending: VecDeque<Pending>,
     /// Delivered, and in the spool until a flush has said yes.
     unflushed: Unflushed,
+    /// Before this position the spool may have given back what was delivered, flushed or not.
+    let_go_to: u64,
     doomed: Vec<Piece>,
     burial: Option<Burial>,
     burial_not_before: Option<Instant>,
@@ -171,6 +173,7 @@ impl Delivery {
             offered: None,
             pending: VecDeque::new(),
             unflushed: Unflushed::default(),
+            let_go_to: 0,
             doomed: Vec::new(),
             burial: None,
             burial_not_before: None,

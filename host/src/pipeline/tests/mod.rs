@@ -17,6 +17,7 @@ mod hung;
 mod idling;
 mod letters;
 mod model;
+mod optional;
 mod order;
 mod poison;
 mod rereading;
