@@ -23,6 +23,7 @@ mod poison;
 mod rereading;
 mod retries;
 mod sharing;
+mod slots;
 mod spooling;
 mod stage;
 mod unflushed;
