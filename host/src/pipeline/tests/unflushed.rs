@@ -74,9 +74,8 @@ impl End {
     fn come(self, stage: &Stage) {
         match self {
             End::FlushSaysReopen | End::FlushPanics | End::FlushHangs => {
-                let flushed = stage.pipeline.flush(LONG).unwrap();
-                let FlushOutcome::Failed { given_up: 0, sinks } = flushed else { panic!("{flushed:?}") };
-                assert_eq!(sinks.len(), 1, "{sinks:?}");
+                // Unless the worker has flushed by itself meanwhile.
+                stage.pipeline.flush(LONG).unwrap();
             }
             End::WritePanics | End::WriteHangs => stage.record(TAKEN..TAKEN + 10),
             End::ControlPanics => assert!(stage.pipeline.control("sink", &json!({}), LONG).is_err()),
@@ -248,11 +247,23 @@ fn what_the_last_flush_of_closing_fails_for_is_delivered_and_flushed_by_the_next
 }
 
 #[test]
+fn a_flush_that_says_reopen_is_a_failed_flush_though_its_events_wait_again() {
+    let stage = on(&MemoryDisk::default()).open(vec![fails_to_flush(u64::MAX)]);
+    stage.record(0..TAKEN);
+    let failed =
+        FlushOutcome::Failed { given_up: 0, sinks: vec![("sink".into(), "the disk has failed".into())] };
+    assert_eq!(stage.pipeline.flush(LONG).unwrap(), failed);
+    stage.pipeline.close(Duration::ZERO).unwrap();
+}
+
+#[test]
 fn what_is_delivered_again_since_it_cannot_be_flushed_is_no_progress() {
     let disk = MemoryDisk::default();
     let stage = on(&disk).open(vec![fails_to_flush(u64::MAX)]);
     stage.record(0..TAKEN);
-    eventually(|| stage.pipeline.counts().retried > 3 * TAKEN);
+    eventually(|| stage.pipeline.progress(0) == TAKEN);
+    let retried = stage.pipeline.counts().retried;
+    eventually(|| stage.pipeline.counts().retried > retried + 3 * TAKEN);
     assert_eq!(stage.pipeline.progress(0), TAKEN);
     stage.pipeline.close(Duration::ZERO).unwrap();
 }
