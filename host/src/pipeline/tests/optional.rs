@@ -27,7 +27,7 @@ fn beside_a_good_one(disk: &MemoryDisk, optional: Actor) -> Stage {
 /// one dropped.
 #[track_caller]
 fn assert_ended(stage: &Stage, disk: &MemoryDisk) -> u64 {
-    let CloseReport { totals, sinks } = stage.pipeline.close(LONG).unwrap();
+    let CloseReport { totals, sinks, .. } = stage.pipeline.close(LONG).unwrap();
     let [good, optional] = [sinks[0].counts, sinks[1].counts];
     assert_eq!((good.accepted, good.delivered), (EVENTS, EVENTS));
     assert_eq!((optional.delivered + optional.dropped, optional.lost), (EVENTS, 0), "{optional:?}");
