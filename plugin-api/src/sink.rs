@@ -31,6 +31,10 @@ pub trait Sink: Sized + Send + 'static {
     fn write_batch(&mut self, batch: &Batch<'_>) -> Result<Written, SinkError>;
 
     /// Makes everything durable that was answered with `Delivered`, and waits for what is pending where it can.
+    ///
+    /// With a spool, what it said yes to is deleted there. So an error has to be [`ErrorKind::Reopen`](crate::ErrorKind::Reopen)
+    /// where this instance cannot make up for it: its successor gets everything again that no flush has said yes to, as
+    /// possible duplicates. After another error the same instance is asked again.
     fn flush(&mut self, deadline: Deadline) -> Result<(), SinkError> {
         let _ = deadline;
         Ok(())

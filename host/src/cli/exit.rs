@@ -61,6 +61,7 @@ impl Exit {
             // A sink that is behind may not even end in time: what it has not settled is kept.
             EndedBy::Signal => {
                 delivered + spooled == accepted
+                    && report.spool_failure.is_none()
                     && report.sinks.iter().all(|sink| sink.failures.is_empty() || sink.counts.spooled > 0)
             }
         };
@@ -79,11 +80,11 @@ mod tests {
     use super::*;
 
     fn exit(totals: Counts, trouble: Trouble) -> Exit {
-        Exit::of_run(&CloseReport { totals, sinks: Vec::new() }, trouble, EndedBy::Input)
+        Exit::of_run(&CloseReport { totals, ..CloseReport::default() }, trouble, EndedBy::Input)
     }
 
     fn exit_on_signal(totals: Counts, sinks: Vec<SinkReport>) -> Exit {
-        Exit::of_run(&CloseReport { totals, sinks }, Trouble::None, EndedBy::Signal)
+        Exit::of_run(&CloseReport { totals, sinks, spool_failure: None }, Trouble::None, EndedBy::Signal)
     }
 
     #[test]
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn a_sink_that_could_not_flush_or_close_is_incomplete() {
         let sink = SinkReport { failures: vec!["flush: disk full".into()], ..SinkReport::default() };
-        let report = CloseReport { totals: Counts::default(), sinks: vec![sink] };
+        let report = CloseReport { sinks: vec![sink], ..CloseReport::default() };
         for ended_by in [EndedBy::Input, EndedBy::Signal] {
             assert_eq!(Exit::of_run(&report, Trouble::None, ended_by), Exit::Incomplete);
         }
@@ -124,6 +125,14 @@ mod tests {
         ] {
             assert_eq!(exit_on_signal(worse, Vec::new()), Exit::Incomplete, "{worse:?}");
         }
+    }
+
+    #[test]
+    fn what_the_spool_keeps_and_may_not_have_on_the_disk_is_incomplete() {
+        let totals = Counts { accepted: 5, spooled: 5, ..Counts::default() };
+        let spool_failure = Some("the disk has failed".to_owned());
+        let report = CloseReport { totals, spool_failure, ..CloseReport::default() };
+        assert_eq!(Exit::of_run(&report, Trouble::None, EndedBy::Signal), Exit::Incomplete);
     }
 
     #[test]

@@ -23,9 +23,10 @@ impl SinkState {
         let reason = format!("{} did not return within {} and was abandoned", call.kind, seconds(call.limit));
         match call.kind {
             CallKind::Flush(request) => {
-                state.delivery.flushed(request);
+                let failed = Err(reason.clone());
+                state.delivery.flushed(request, &failed);
                 state.flush_failure = Some(reason.clone());
-                state.flushes.answer(request, &Err(reason.clone()));
+                state.flushes.answer(request, &failed);
             }
             CallKind::Close => state.close_failure = Some(reason.clone()),
             _ => {}

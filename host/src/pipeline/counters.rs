@@ -51,6 +51,8 @@ impl Counts {
 #[derive(Debug)]
 pub struct Tally {
     delivered: AtomicU64,
+    /// Of those, what is delivered no longer: it is to be delivered again.
+    taken_back: AtomicU64,
     dead_lettered: AtomicU64,
     dropped: AtomicU64,
     spooled: AtomicU64,
@@ -64,6 +66,7 @@ impl Tally {
     pub fn new(sinks: usize) -> Self {
         Self {
             delivered: AtomicU64::new(0),
+            taken_back: AtomicU64::new(0),
             dead_lettered: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             spooled: AtomicU64::new(0),
@@ -92,6 +95,12 @@ impl Tally {
                 self.counter(after).fetch_add(1, Ordering::AcqRel);
             }
         }
+    }
+
+    /// Counts events no longer as delivered. On its own, and read after `delivered`: another sink may have settled an event
+    /// and not counted it yet.
+    pub fn take_back_delivered(&self, count: u64) {
+        self.taken_back.fetch_add(count, Ordering::AcqRel);
     }
 
     fn counter(&self, outcome: Outcome) -> &AtomicU64 {
@@ -145,6 +154,7 @@ impl Tally {
         let dropped = self.dropped.load(Ordering::Acquire);
         let spooled = self.spooled.load(Ordering::Acquire);
         let delivered = self.delivered.load(Ordering::Acquire);
+        let delivered = delivered.saturating_sub(self.taken_back.load(Ordering::Acquire));
         let rejected = self.rejected();
         Counts { delivered, dead_lettered, dropped, spooled, lost, rejected, ..Counts::default() }
     }

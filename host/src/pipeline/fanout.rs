@@ -101,6 +101,10 @@ impl StoreEvents for FanoutEvents {
         let spare = bytes.max(budget.capacity() / 8);
         // What a required sink still needs would take as much room without the others.
         let droppable = |run: &Run| required.iter().all(|sink| run.is_settled_at(sink.index));
+        let wanted_to = || {
+            let settled_to = required.iter().map(|sink| sink.lock().delivery.settled_to());
+            settled_to.min().unwrap_or(u64::MAX)
+        };
         let mut to_drop = if store.spool.is_some() { ROOM_RUNS } else { u32::MAX };
         while !budget.has_room(spare) && to_drop > 0 {
             to_drop -= 1;
@@ -109,12 +113,14 @@ impl StoreEvents for FanoutEvents {
                 state.delivery.oldest_waiting().filter(|run| droppable(run)).map(Run::behind)
             };
             let Some(behind) = optional.iter().filter_map(oldest).min() else { break };
-            optional.iter().for_each(|sink| sink.drop_waiting(|delivery| delivery.drop_before(behind)));
+            optional
+                .iter()
+                .for_each(|sink| sink.make_room(wanted_to(), |delivery| delivery.drop_before(behind)));
         }
         if !budget.has_room(bytes) {
             let now = Instant::now();
             let drop_in_flight = |delivery: &mut Delivery| delivery.drop_in_flight(now, &droppable);
-            optional.iter().for_each(|sink| sink.drop_waiting(drop_in_flight));
+            optional.iter().for_each(|sink| sink.make_room(wanted_to(), drop_in_flight));
         }
     }
 }

@@ -62,7 +62,7 @@ impl Piece {
 
     /// Position behind the last event.
     pub fn behind(&self) -> u64 {
-        self.spans.last().map_or(0, |span| span.position() + span.len() as u64)
+        self.spans.last().map_or(0, Span::behind)
     }
 
     /// Whether both have failed alike, so that they may be offered together.

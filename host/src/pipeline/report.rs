@@ -32,6 +32,8 @@ pub struct CloseReport {
     pub totals: Counts,
     /// Each sink for itself.
     pub sinks: Vec<SinkReport>,
+    /// Why what stays in the spool may not be on the disk, where it has to be.
+    pub spool_failure: Option<String>,
 }
 
 impl CloseReport {
@@ -51,6 +53,13 @@ pub struct SinkReport {
     pub counts: Counts,
     /// What failed while it was flushed and closed.
     pub failures: Vec<String>,
+}
+
+impl SinkReport {
+    /// Whether some of its events stay in the spool.
+    pub fn left_some(&self) -> bool {
+        self.counts.spooled > 0
+    }
 }
 
 /// The answer to an inspection.

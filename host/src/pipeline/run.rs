@@ -186,6 +186,21 @@ impl Run {
         }
     }
 
+    /// Takes back that a sink has the events from `start` to `end`: it has to settle them once more. Their lines are read again.
+    pub fn take_back_delivered(&self, sink: usize, start: u32, end: u32) {
+        let count = end - start;
+        if self.unsettled[sink].fetch_add(count, Ordering::AcqRel) == 0 {
+            self.open_sinks.fetch_add(1, Ordering::AcqRel);
+        }
+        let mut delivered = u64::from(count);
+        if !self.outcomes.is_empty() {
+            let states = &self.outcomes[start as usize..end as usize];
+            let before = states.iter().map(|state| class(state.fetch_add(1, Ordering::AcqRel)));
+            delivered = before.filter(|before| *before == Some(Outcome::Delivered)).count() as u64;
+        }
+        self.tally.take_back_delivered(delivered);
+    }
+
     fn lock_body(&self) -> MutexGuard<'_, Option<Arc<Body>>> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,6 +304,16 @@ impl Span {
     /// Position of the first event in the order of the store.
     pub fn position(&self) -> u64 {
         self.run.first() + u64::from(self.start)
+    }
+
+    /// Position behind the last event.
+    pub fn behind(&self) -> u64 {
+        self.run.first() + u64::from(self.end)
+    }
+
+    /// Whether the other one goes on in the same run where this one ends.
+    pub fn is_followed_by(&self, other: &Span) -> bool {
+        Arc::ptr_eq(&self.run, &other.run) && self.end == other.start
     }
 
     /// About how much memory has to be taken so that it can be offered: that of its whole run. None, where it is there

@@ -43,9 +43,9 @@ impl HostServices for SinkHost {
         let mut state = sink.lock();
         if state.epoch == self.epoch {
             let now = Instant::now();
-            let before = state.delivery.settled();
+            let before = state.delivery.progress();
             state.delivery.acknowledge(acknowledgement, now);
-            if state.delivery.settled() != before {
+            if state.delivery.progress() != before {
                 sink.store.budget.note_progress(now);
             }
             state.notify_work(&sink);

@@ -167,7 +167,7 @@ impl SinkState {
         state.delivery.push(run.clone());
         if state.phase == Phase::Failed && !self.settings.required {
             state.delivery.drop_before(u64::MAX);
-            dropped = state.take_settled();
+            dropped = state.let_go(u64::MAX);
             state.notify_settled(self);
         }
         state.notify_work(self);
@@ -194,17 +194,20 @@ impl SinkState {
         state.reclaim.due(state.delivery.settled_to(), self.store.budget.is_half_full())
     }
 
-    /// Has events dropped, which this sink is not required to deliver.
-    pub fn drop_waiting(&self, drop: impl FnOnce(&mut Delivery)) {
+    /// Has events dropped, which this sink is not required to deliver, and the spool give back what is settled before this
+    /// position.
+    pub fn make_room(&self, position: u64, drop: impl FnOnce(&mut Delivery)) {
         let mut state = self.lock();
         let before = state.delivery.given_up();
         drop(&mut state.delivery);
         let dropped = state.delivery.given_up() - before;
+        let settled = state.let_go(position);
         if dropped > 0 {
-            let settled = state.take_settled();
             state.notify_settled(self);
-            std::mem::drop(state);
-            self.give_back(settled);
+        }
+        std::mem::drop(state);
+        self.give_back(settled);
+        if dropped > 0 {
             tracing::warn!(
                 sink = self.settings.name,
                 dropped,
@@ -300,9 +303,10 @@ impl SinkState {
 }
 
 impl State {
-    /// Takes out what is settled, for a sink that needs no flush for that to count.
-    fn take_settled(&mut self) -> Vec<(Arc<Run>, u32)> {
-        self.reclaim.take(self.delivery.settled_to())
+    /// Takes out what is settled before this position, for a sink that is not required: no flush is waited for.
+    fn let_go(&mut self, position: u64) -> Vec<(Arc<Run>, u32)> {
+        let position = self.delivery.let_go(position);
+        self.reclaim.take(position)
     }
 
     /// The reason, and what the sink reported as its last error: why an acknowledgement never came.

@@ -140,8 +140,9 @@ impl SlotWriter<'_> {
         inner.chunk = None;
     }
 
-    /// Goes on in this chunk.
+    /// Goes on in this chunk; what is in another one is full.
     pub fn begin(&mut self, mut chunk: Chunk) {
+        self.seal();
         chunk.first = self.inner.accepted;
         self.inner.chunk = Some(chunk);
     }

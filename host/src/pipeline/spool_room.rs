@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::bounded;
+
 use super::backoff::LONGEST;
 use super::budget::{Budget, Taken};
 use super::record::{Patience, Record, Refused};
@@ -109,9 +111,27 @@ impl SpoolRoom {
         }
     }
 
-    /// Gives back what is done, and keeps the rest for a later process.
-    pub fn close(&self) {
-        self.spool.close();
+    /// Gives back what is done, and keeps the rest for a later process; waits for the disk until then at most. Says why what
+    /// is kept may not be on the disk, where it has to be.
+    pub fn close(&self, until: Instant) -> Option<String> {
+        let spool = self.spool.clone();
+        match within(until, move || spool.close()) {
+            Some(closed) => closed.map(|not_durable| not_durable.reason),
+            None => Some("the disk did not answer before the end of closing".into()),
+        }
+    }
+}
+
+/// Does this in a thread of its own, and waits for it until then; `None` if it takes longer, and goes on.
+fn within<T: Send + 'static>(until: Instant, act: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, done) = bounded(1);
+    let act = move || drop(sender.send(act()));
+    match std::thread::Builder::new().name("audit-close".into()).spawn(act) {
+        Ok(_) => done.recv_deadline(until).ok(),
+        Err(error) => {
+            tracing::error!("no thread in which the spool is closed: {error}; it will be in the end");
+            None
+        }
     }
 }
 
@@ -144,5 +164,25 @@ impl Bound for SpoolBound {
 
     fn put_back(&self, bytes: usize) {
         self.budget.put_back(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_too_long_is_waited_for_no_longer_and_goes_on() {
+        let long = Instant::now() + Duration::from_secs(60);
+        assert_eq!(within(long, || 7), Some(7));
+        let (go_on, waits) = bounded::<()>(0);
+        let (sender, done) = bounded(1);
+        let hung = move || {
+            let _ = waits.recv();
+            let _ = sender.send(());
+        };
+        assert_eq!(within(Instant::now(), hung), None);
+        drop(go_on);
+        assert_eq!(done.recv_deadline(long), Ok(()));
     }
 }

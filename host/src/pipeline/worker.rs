@@ -199,10 +199,10 @@ impl Worker {
         };
         let now = Instant::now();
         let answer = answer.map_err(|error| sink.masked(error));
-        let before = state.delivery.settled();
+        let before = state.delivery.progress();
         let failure = answer.as_ref().err().cloned();
         let instance = state.delivery.written(answer, now);
-        if state.delivery.settled() != before {
+        if state.delivery.progress() != before {
             sink.store.budget.note_progress(now);
         }
         self.go_on(sink, state, instance);
@@ -310,11 +310,12 @@ impl Worker {
         Turn::Did
     }
 
-    fn flush(&mut self, sink: &Arc<SinkState>, state: MutexGuard<'_, State>, request: u64) -> Turn {
+    fn flush(&mut self, sink: &Arc<SinkState>, mut state: MutexGuard<'_, State>, request: u64) -> Turn {
         let waits_until = state.flushes.deadline();
         let kind = CallKind::Flush(request);
         let begun = Instant::now();
         let settled_to = state.delivery.settled_to();
+        state.delivery.begin_flush();
         let Some((mut state, result)) =
             self.call(sink, state, kind, waits_until, |instance, _, deadline| instance.flush(deadline))
         else {
@@ -322,7 +323,7 @@ impl Worker {
         };
         let result = result.map_err(|error| sink.masked(error));
         let flushed = result.as_ref().copied().map_err(|error| error.reason.clone());
-        state.delivery.flushed(request);
+        state.delivery.flushed(request, &flushed);
         state.reclaim.note_flush(begun, Instant::now());
         let done = if flushed.is_ok() { state.reclaim.take(settled_to) } else { Vec::new() };
         state.flush_failure = flushed.clone().err();

@@ -159,11 +159,12 @@ impl Spool {
     }
 
     /// Stops its threads, deletes what is done, and leaves the rest for a later process; its folders go if nothing is
-    /// left in them. Nothing can be leased after that. Blocks for a sync of the disk, if it was opened with `shadow`.
-    pub fn close(&self) {
+    /// left in them. Nothing can be leased after that. Blocks for a sync of the disk, if it was opened with `shadow`; says
+    /// so if that failed.
+    pub fn close(&self) -> Option<NotDurable> {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         if threads.is_empty() {
-            return;
+            return None;
         }
         self.leasing.close();
         self.jobs.stop();
@@ -176,11 +177,7 @@ impl Spool {
             }
         }
         self.stock.forget_failure();
-        if self.commits.is_some()
-            && let Err(error) = sync_all(&self.leasing)
-        {
-            tracing::error!("what is left in the spool could not be brought to the disk: {error}");
-        }
+        let synced = if self.commits.is_some() { sync_all(&self.leasing) } else { Ok(()) };
         self.leasing.release();
         for segment in self.jobs.take_finished() {
             housekeeper::give_back(&segment, &self.stock, &self.leasing, Reuse::No);
@@ -192,6 +189,7 @@ impl Spool {
         for folder in self.adopted.iter().chain([&self.folder]) {
             folder.leave();
         }
+        synced.err().map(|reason| NotDurable { reason })
     }
 
     /// This process's own folder.
@@ -203,7 +201,9 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        self.close();
+        if let Some(error) = self.close() {
+            tracing::error!("what is left in the spool is {error}");
+        }
     }
 }
 

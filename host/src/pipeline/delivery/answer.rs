@@ -206,6 +206,7 @@ impl Delivery {
         let asked = error.retry_after.unwrap_or_default().min(LONGEST);
         let delay = self.backoff.delay(self.open_failures).max(asked);
         self.open_not_before = Some(now + delay);
+        self.cut_first();
         if let Some(mut piece) = self.front.pop_front() {
             piece.attempts += 1;
             self.retry(piece, error.reason.clone(), Some(delay), Blame::Events, now);
@@ -249,11 +250,23 @@ impl Delivery {
         }
     }
 
+    /// Cuts what waits first to the size of a batch.
+    pub(super) fn cut_first(&mut self) {
+        let batch_size = self.settings.batch_size.max(1);
+        if let Some(first) = self.front.pop_front_if(|first| first.len() > batch_size) {
+            self.front.push_front(first.part(batch_size, first.len()));
+            self.front.push_front(first.part(0, batch_size));
+        }
+    }
+
     pub(super) fn settle(&mut self, spans: &[Span], outcome: Outcome) {
         let mut count = 0;
         for span in spans {
             span.run.settle(self.sink, span.start, span.end, outcome);
             count += span.len() as u64;
+        }
+        if outcome == Outcome::Delivered {
+            self.unflushed.note(spans);
         }
         match outcome {
             Outcome::Delivered => self.delivered += count,
@@ -262,5 +275,7 @@ impl Delivery {
             Outcome::Spooled => self.spooled += count,
             Outcome::Lost => self.lost += count,
         }
+        let settled = self.delivered + self.dead_lettered + self.dropped + self.spooled + self.lost;
+        self.most_settled = self.most_settled.max(settled);
     }
 }

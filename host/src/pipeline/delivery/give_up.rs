@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use audit_plugin_api::Timestamp;
+
 use super::answer::Blame;
 use super::pending::Pending;
 use super::{Burial, Delivery};
@@ -23,13 +25,47 @@ impl Delivery {
         self.replace(now);
     }
 
-    /// The instance is gone: what it had not acknowledged is offered again.
+    /// The instance is gone: what it had not acknowledged is offered again, and what it had but not flushed.
     pub fn replace(&mut self, now: Instant) {
         self.open = false;
         self.refused_until = None;
         for pending in std::mem::take(&mut self.pending) {
             let reason = "its instance was replaced before it was acknowledged";
             self.return_pending(&pending, reason, Blame::Instance, now);
+        }
+        self.return_unflushed(now);
+    }
+
+    /// What the instance had said yes to may be gone with it: after a failed sync the kernel drops what it had to write, and
+    /// the next sync succeeds. So it is delivered no longer, but queued, and its successor gets it and is flushed before
+    /// anything newer is offered.
+    fn return_unflushed(&mut self, now: Instant) {
+        let spans = self.unflushed.take();
+        let Some(behind) = spans.last().map(Span::behind) else { return };
+        let failed = self.front.front().map_or(u64::MAX, Piece::position);
+        for mut span in spans {
+            span.run.take_back_delivered(self.sink, span.start, span.end);
+            self.delivered -= span.len() as u64;
+            let gone = self.let_go_to.saturating_sub(span.position()).min(span.len() as u64);
+            if gone > 0 {
+                let gone = span.split_front(gone as usize);
+                self.settle(&[gone], Outcome::Dropped);
+            }
+            if span.len() == 0 {
+                continue;
+            }
+            self.insert(Piece {
+                spans: vec![span],
+                attempts: 1,
+                doubt: Doubt::PossibleDuplicate,
+                first_failed: Some(Timestamp::now()),
+                reason: "its instance was replaced before its flush had said yes".into(),
+                ..Piece::default()
+            });
+        }
+        self.request_flush(behind.min(failed));
+        if self.flush_failures > 0 {
+            self.open_not_before = Some(now + self.backoff.delay(self.flush_failures));
         }
     }
 
@@ -67,10 +103,11 @@ impl Delivery {
     }
 
     /// Leaves everything that is not settled in the spool, for a later process. Answers and acknowledgements of what is
-    /// in flight come too late from now on.
+    /// in flight come too late from now on. What is delivered and not flushed stays there too, though it counts as delivered.
     pub fn leave(&mut self, now: Instant) {
         let in_flight = self.take_in_flight(now);
         self.leave_all(in_flight);
+        self.unflushed.take();
     }
 
     /// Leaves everything that is not settled in the spool, but the batch that is being offered.
@@ -111,6 +148,15 @@ impl Delivery {
             self.queued -= span.len();
             self.settle(&[span], Outcome::Dropped);
         }
+    }
+
+    /// What is settled before this position need not stay in the spool, though no flush has said yes to it: the place is
+    /// wanted. If its instance is replaced before one has, it counts as dropped. Returns up to which position that is. For a
+    /// sink that is not required.
+    pub fn let_go(&mut self, position: u64) -> u64 {
+        let position = position.min(self.settled_to());
+        self.let_go_to = self.let_go_to.max(position);
+        position
     }
 
     /// Drops what is in flight, if all of it is `droppable`: answers and acknowledgements come too late then. For a

@@ -17,6 +17,7 @@ mod give_up;
 mod next;
 mod pending;
 mod standing;
+mod unflushed;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,11 +26,13 @@ use std::time::{Duration, Instant};
 use audit_plugin_api::Acknowledgement;
 
 use super::backoff::{Backoff, LONGEST};
+use super::flush_requests::Flushed;
 use super::piece::{Doubt, Piece};
 use super::run::{Run, Span};
 use crate::config::{DeliverySettings, SinkSettings};
 
 use pending::{Offered, Pending};
+use unflushed::Unflushed;
 
 /// How often the worker looks whether a batch has become full, at most. Producers do not wake it for that, and each look
 /// takes the slots' memory away from their cores.
@@ -110,6 +113,10 @@ pub struct Delivery {
     front: VecDeque<Piece>,
     offered: Option<Offered>,
     pending: VecDeque<Pending>,
+    /// Delivered, and in the spool until a flush has said yes.
+    unflushed: Unflushed,
+    /// Before this position the spool may have given back what was delivered, flushed or not.
+    let_go_to: u64,
     doomed: Vec<Piece>,
     burial: Option<Burial>,
     burial_not_before: Option<Instant>,
@@ -130,8 +137,12 @@ pub struct Delivery {
     flush_to: u64,
     flushes_asked: u64,
     flushes_done: u64,
+    /// Flushes that failed since one said yes.
+    flush_failures: u32,
     /// What `next_id` was at the last nudge.
     nudged_at: u64,
+    /// What `next_id` was at the last flush before a suspect.
+    flushed_at: u64,
     closing: bool,
 
     delivered: u64,
@@ -140,6 +151,8 @@ pub struct Delivery {
     dropped: u64,
     spooled: u64,
     lost: u64,
+    /// The most that was settled at any time.
+    most_settled: u64,
     /// Position of the first event that was left in the spool.
     left_from: Option<u64>,
 }
@@ -159,6 +172,8 @@ impl Delivery {
             front: VecDeque::new(),
             offered: None,
             pending: VecDeque::new(),
+            unflushed: Unflushed::default(),
+            let_go_to: 0,
             doomed: Vec::new(),
             burial: None,
             burial_not_before: None,
@@ -174,7 +189,9 @@ impl Delivery {
             flush_to: 0,
             flushes_asked: 0,
             flushes_done: 0,
+            flush_failures: 0,
             nudged_at: 0,
+            flushed_at: 0,
             closing: false,
             delivered: 0,
             retried: 0,
@@ -182,6 +199,7 @@ impl Delivery {
             dropped: 0,
             spooled: 0,
             lost: 0,
+            most_settled: 0,
             left_from: None,
         }
     }
@@ -250,8 +268,19 @@ impl Delivery {
         self.open_not_before = None;
     }
 
+    /// The instance's own flush begins: it is about what is delivered by now.
+    pub fn begin_flush(&mut self) {
+        self.unflushed.begin_flush();
+    }
+
     /// The instance's own flush came back, asked for by all requests up to this one.
-    pub fn flushed(&mut self, request: u64) {
+    pub fn flushed(&mut self, request: u64, flushed: &Flushed) {
         self.flushes_done = self.flushes_done.max(request);
+        if flushed.is_ok() {
+            self.unflushed.confirm();
+            self.flush_failures = 0;
+        } else {
+            self.flush_failures = self.flush_failures.saturating_add(1);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::pending::Offered;
 use super::{Delivery, LONGEST_POLL, Offer, POLL, Step};
 use crate::pipeline::backoff::LONGEST;
-use crate::pipeline::piece::{Isolation, Piece};
+use crate::pipeline::piece::{Doubt, Isolation, Piece};
 use crate::pipeline::run::Span;
 use crate::pipeline::store::Waiting;
 
@@ -90,6 +90,7 @@ impl Delivery {
         {
             return None;
         }
+        self.cut_first();
         let Some(piece) = self.front.front() else {
             let retrying = self.pending.iter().any(|pending| pending.piece.attempts > 1);
             return if retrying { None } else { self.hand_out_fresh(now, waiting, pressed, alarm) };
@@ -103,11 +104,27 @@ impl Delivery {
         if alarm.is_before(not_before, now) || newer_than_a_retry || must_wait {
             return None;
         }
+        if let Some(flush) = self.flush_before_suspects() {
+            return Some(flush);
+        }
         let together = self.front.drain(..count).reduce(|mut piece, next| {
             piece.take_in(next);
             piece
         })?;
         Some(Step::Write(self.offer(together, now)))
+    }
+
+    /// A panic over what waits first may take along what the instance has not flushed: that is flushed before, so that it
+    /// need not come again. Once for each batch, whatever comes of it.
+    fn flush_before_suspects(&mut self) -> Option<Step> {
+        let first = self.front.front()?;
+        let is_suspect = first.isolation == Isolation::Alone && first.doubt == Doubt::PossibleDuplicate;
+        if !is_suspect || self.unflushed.is_empty() || self.flushed_at == self.next_id {
+            return None;
+        }
+        self.flushed_at = self.next_id;
+        // It answers nobody: what they wait for may not be settled.
+        Some(Step::Flush(self.flushes_done))
     }
 
     /// How many of the pieces that failed make the next batch, and when it may go out. Events that failed one by one have

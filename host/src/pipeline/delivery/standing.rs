@@ -73,6 +73,12 @@ impl Delivery {
         (self.delivered, self.retried, self.dead_lettered, self.dropped)
     }
 
+    /// Grows when more is settled than ever before: an attempt that fails is no progress, and neither is what was taken back
+    /// and is settled once more.
+    pub fn progress(&self) -> u64 {
+        self.most_settled
+    }
+
     /// Events that were left in the spool.
     pub fn spooled(&self) -> u64 {
         self.spooled

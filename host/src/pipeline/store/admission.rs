@@ -33,16 +33,16 @@ impl Store {
     /// Accepts an event of the pipeline itself, also if the spool is full, unless the disk gives no room just now. Also while
     /// the store is closing: sinks that are not closed yet get it.
     pub(super) fn record_own(&self, record: Record<'_>) -> Result<(), Refused> {
-        let recorded = self.record_into(&self.own, record, Patience::None);
-        if let (Err(Refused::Full), Some(spool)) = (&recorded, &self.spool) {
+        let mut recorded = self.record_into(&self.own, record, Patience::None);
+        // Again where another one, who was at this too, has used up the chunk.
+        while let (Err(Refused::Full), Some(spool)) = (&recorded, &self.spool) {
             // Nobody could wait for room: it may be this one who makes it.
             let lease = spool.lease_beyond(record.frame_len());
             let writer = lease.map_err(|lack| Refused::Spool(Box::new(lack.to_string())))?;
             self.own.writer().map_err(|Closed| Refused::Closed)?.begin(Chunk::spooled(writer));
-            self.record_into(&self.own, record, Patience::None)?;
-        } else {
-            recorded?;
+            recorded = self.record_into(&self.own, record, Patience::None);
         }
+        recorded?;
         if lock(&self.registry).closed {
             self.events.drain_to(self.seal());
         }

@@ -105,7 +105,7 @@ fn what_comes_after_a_flush_waits_for_its_own_time() {
     let request = desk.delivery.request_flush(3);
     desk.offer_and(delivered());
     assert!(matches!(desk.next(), Step::Flush(_)));
-    desk.delivery.flushed(request);
+    desk.delivery.flushed(request, &Ok(()));
     desk.push(3);
     desk.assert_holds_back();
 }

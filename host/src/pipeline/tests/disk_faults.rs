@@ -120,6 +120,33 @@ fn with_durability_disk_nothing_is_durable_that_is_not_and_all_is_delivered() {
     assert_eq!(stage.numbers(0), Vec::from_iter(0..next));
 }
 
+#[test]
+fn a_close_says_that_what_stays_in_the_spool_may_not_be_on_the_disk() {
+    let disk = MemoryDisk::default();
+    let setting = impatient(&disk, |spool| spool.durability = Durability::Disk);
+    let stage = setting.open(vec![Actor::new("sink").on_write(|_| Err(SinkError::retryable("down")))]);
+    // A segment is synced before it is used.
+    stage.record(0..1);
+    disk.fail(Operation::Sync, Errno::IO);
+    let refused = stage.pipeline.record(&event(1));
+    assert!(matches!(&refused, Err(RecordError::NotDurable(_))), "{refused:?}");
+    let report = stage.pipeline.close(Duration::from_millis(50)).unwrap();
+    assert_eq!((report.totals.accepted, report.totals.spooled), (2, 2));
+    let failure = report.spool_failure.expect("it is said");
+    assert!(failure.contains("Input/output error"), "{failure}");
+}
+
+#[test]
+fn a_close_that_leaves_nothing_in_the_spool_needs_no_disk() {
+    let disk = MemoryDisk::default();
+    let setting = impatient(&disk, |spool| spool.durability = Durability::Disk);
+    let stage = setting.open(vec![Actor::new("sink")]);
+    stage.record(0..1);
+    disk.fail(Operation::Sync, Errno::IO);
+    let report = stage.pipeline.close(LONG).unwrap();
+    assert_eq!((report.is_clean(), report.spool_failure), (true, None));
+}
+
 /// A pipeline whose spool has made its first segment: what it asks of the disk from now on, recording asks for.
 fn open_with_a_spare(disk: &MemoryDisk, sink: Actor) -> Stage {
     let stage = on(disk).open(vec![sink]);

@@ -24,7 +24,7 @@ fn the_sink_is_flushed_when_everything_before_the_request_is_settled() {
     desk.wait();
     desk.offer_and(delivered());
     assert_eq!(assert_flushes(&mut desk), request);
-    desk.delivery.flushed(request);
+    desk.delivery.flushed(request, &Ok(()));
     desk.assert_sleeps();
 }
 
@@ -44,7 +44,7 @@ fn a_flush_of_nothing_still_asks_the_sink_and_each_request_asks_anew() {
     for _ in 0..2 {
         let request = desk.delivery.request_flush(0);
         assert_eq!(assert_flushes(&mut desk), request);
-        desk.delivery.flushed(request);
+        desk.delivery.flushed(request, &Ok(()));
         desk.assert_sleeps();
     }
 }
@@ -55,7 +55,7 @@ fn a_request_during_a_flush_is_answered_by_the_next() {
     let first = desk.delivery.request_flush(0);
     assert_eq!(assert_flushes(&mut desk), first);
     let second = desk.delivery.request_flush(0);
-    desk.delivery.flushed(first);
+    desk.delivery.flushed(first, &Ok(()));
     assert_eq!(assert_flushes(&mut desk), second);
 }
 
@@ -127,7 +127,7 @@ fn closing_delivers_flushes_and_then_closes() {
     let request = desk.delivery.request_close(3);
     desk.offer_and(delivered());
     assert_eq!(assert_flushes(&mut desk), request);
-    desk.delivery.flushed(request);
+    desk.delivery.flushed(request, &Ok(()));
     assert!(matches!(desk.next(), Step::Close));
 }
 

@@ -172,9 +172,9 @@ impl World {
                     Some(0) => {
                         self.replace();
                         self.desk.delivery.replace(now);
-                        self.desk.delivery.flushed(request);
+                        self.desk.delivery.flushed(request, &Ok(()));
                     }
-                    _ => self.desk.delivery.flushed(request),
+                    _ => self.desk.delivery.flushed(request, &Ok(())),
                 }
             }
             Step::Close => {

@@ -342,8 +342,11 @@ fn damage_of_what_every_sink_has_is_not_told() {
     leave_backlog(&folder, &["behind", "ahead"]);
     let gate = Gate::default();
     let (behind, gaps) = gated("behind", &gate);
-    let stage = setting(&folder).open(vec![behind, Actor::new("ahead")]);
+    let waits = Gate::default();
+    let stage = setting(&folder).open(vec![behind, gated("ahead", &waits).0]);
     assert_eq!(stage.see_batch(0), Vec::from_iter(0..10));
+    // Only now, so that the lines that `behind` has are the oldest in memory, and go.
+    waits.open();
     while !stage.see_batch(1).contains(&(EVENTS - 1)) {}
     flip(&files(&folder, ".segment")[0], 5, 100);
     gate.open();

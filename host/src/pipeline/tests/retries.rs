@@ -328,3 +328,17 @@ fn an_unknown_kind_of_error_means_retryable() {
     desk.wait();
     assert_eq!(events(&desk.offer()), Vec::from_iter(0..10));
 }
+
+#[test]
+fn an_attempt_that_settles_nothing_is_no_progress() {
+    let mut desk = Desk::plain();
+    desk.push(10);
+    for _ in 0..3 {
+        desk.offer_and(retryable());
+        assert_eq!(desk.delivery.progress(), 0);
+        desk.wait();
+    }
+    assert_eq!(desk.counts(), (0, 20, 0, 0));
+    desk.offer_and(delivered());
+    assert_eq!(desk.delivery.progress(), 10);
+}

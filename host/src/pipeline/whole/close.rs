@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{BURIAL_PATIENCE, Pipeline, deadline_after};
+use super::{BURIAL_PATIENCE, DISK_PATIENCE, Pipeline, deadline_after};
 use crate::pipeline::backoff::LONGEST;
 use crate::pipeline::error::FromCallback;
 use crate::pipeline::report::{CloseReport, SinkReport};
@@ -46,8 +46,13 @@ impl Pipeline {
             Closing::No => *closing = Closing::UnderWay,
         }
         drop(closing);
-        self.drain_and_close(begun, timeout.min(LONGEST));
-        let report = self.close_report();
+        let spool_failure = self.drain_and_close(begun, timeout.min(LONGEST));
+        let mut report = self.close_report();
+        // Where nothing stays there, nobody has to find it.
+        if let Some(failure) = spool_failure.filter(|_| report.sinks.iter().any(SinkReport::left_some)) {
+            tracing::error!("what stays in the spool may not be on the disk: {failure}");
+            report.spool_failure = Some(failure);
+        }
         *self.closing.lock().unwrap_or_else(PoisonError::into_inner) = Closing::Done(report.clone());
         self.closed.notify_all();
         Ok(report)
@@ -64,7 +69,8 @@ impl Pipeline {
         }
     }
 
-    fn drain_and_close(&self, begun: Instant, timeout: Duration) {
+    /// Says why what stays in the spool may not be on the disk.
+    fn drain_and_close(&self, begun: Instant, timeout: Duration) -> Option<String> {
         // The last part of the time is for closing what has not delivered everything by then.
         let grace = (timeout / 8).min(LONGEST_GRACE);
         let drained = begun + (timeout - grace);
@@ -89,16 +95,16 @@ impl Pipeline {
             sink.wait_until(deadline, |state| state.phase != Phase::Running);
             sink.end(&reason);
         }
-        if let Some(spool) = &self.store.spool {
-            self.store.let_go_of_idle_chunks();
-            spool.close();
-        }
+        let spool = self.store.spool.as_ref()?;
+        self.store.let_go_of_idle_chunks();
+        spool.close(deadline.max(deadline_after(DISK_PATIENCE)))
     }
 
     fn close_report(&self) -> CloseReport {
         CloseReport {
             totals: self.counts(),
             sinks: self.sinks.iter().map(|sink| self.report_of(sink)).collect(),
+            spool_failure: None,
         }
     }
 

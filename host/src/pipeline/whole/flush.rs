@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Pipeline, deadline_after};
 use crate::pipeline::error::FromCallback;
 use crate::pipeline::report::FlushOutcome;
+use crate::pipeline::sink_state::Phase;
 use crate::pipeline::worker::in_callback;
 
 impl Pipeline {
@@ -28,7 +29,9 @@ impl Pipeline {
             let mut state = sink.lock();
             let answer = state.flushes.take(request);
             given_up += state.delivery.given_up() + state.delivery.lost();
-            let is_settled = state.delivery.settled_to() >= position;
+            // It was settled when the flush failed, though the next instance may get some of it again.
+            let is_settled = state.delivery.settled_to() >= position
+                || state.phase == Phase::Running && state.delivery.spooled() == 0;
             drop(state);
             let name = sink.settings.name.clone();
             match answer {

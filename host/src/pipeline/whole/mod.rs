@@ -30,6 +30,9 @@ use record::Turnstile;
 /// How long a burial that is under way may go on beyond a timeout: it is a write to the host's own file.
 const BURIAL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the last sync of the spool may go on beyond a timeout.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A sink to open.
 pub struct SinkSetup {
     /// The worker's side of it.

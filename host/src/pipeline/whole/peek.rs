@@ -16,6 +16,11 @@ impl Pipeline {
         self.sinks[sink].lock().flushes.len()
     }
 
+    /// What who waits for room goes by, at a sink.
+    pub fn progress(&self, sink: usize) -> u64 {
+        self.sinks[sink].lock().delivery.progress()
+    }
+
     /// Questions and orders that wait for a sink.
     pub fn waiting_requests(&self, sink: usize) -> usize {
         self.sinks[sink].lock().requests.len()
