@@ -40,6 +40,7 @@ fn leave_unburied(folder: &Arc<TempDir>) -> MemoryDisk {
     fs::create_dir(&letters).expect("in the way");
     let stage = on(&disk, folder).open(vec![refuses_the_fourth()]);
     stage.record(0..10);
+    eventually(|| stage.pipeline.counts().delivered == 9);
     let totals = stage.pipeline.close(Duration::from_millis(100)).unwrap().totals;
     assert_eq!((totals.accepted, totals.delivered, totals.spooled), (10, 9, 1), "{totals:?}");
     assert_eq!((totals.dead_lettered, totals.lost, totals.unsettled()), (0, 0, 0), "{totals:?}");
