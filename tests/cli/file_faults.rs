@@ -13,6 +13,9 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use crate::PRINT_EACH_FIRST;
 use crate::watched::{Watched, canonical};
 
+/// On a busy machine a disk may take long to answer: that is not what is shown here.
+const PATIENT: &str = "write_timeout = 120\nshutdown_timeout = 120\n";
+
 /// In memory, and with a spool; print is not durable.
 const MODES: [&str; 3] = [MEMORY, PROCESS, DISK_FOR];
 
@@ -30,7 +33,7 @@ options = {{ path = "out.ndjson", flush_interval = 0.001, {options} }}
 [delivery]
 retry_initial = 0.001
 retry_max = 0.002
-"#
+{PATIENT}"#
     )
 }
 
