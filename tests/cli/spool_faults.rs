@@ -47,7 +47,7 @@ fn a_sink_that_hangs_or_panics_wherever_it_likes_costs_nothing_and_the_next_proc
             let ran = watched.run(&input);
             assert_ne!(ran.status, 101, "{faulty}: {ran:?}");
             watched.assert();
-            watched.dir.write("audit.toml", config(mode, FILE));
+            watched.dir.write("audit.toml", config(mode, FILE) + "shutdown_timeout = 120\n");
             let ran = watched.run(&[]);
             assert_eq!(ran.status, 0, "{faulty}: {ran:?}");
             watched.assert_all_is_settled();

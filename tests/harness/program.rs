@@ -146,6 +146,11 @@ impl Running {
         }
     }
 
+    /// What was read of its standard error so far.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the process is there");

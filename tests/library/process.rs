@@ -77,16 +77,17 @@ fn exit_delivers_everything_and_keeps_its_status() {
 #[test]
 fn with_a_spool_exit_delivers_everything_and_leaves_what_a_sink_does_not_take_to_the_next_process() {
     in_each(&WITH_SPOOL, |mode| {
-        let spool = format!("[buffer]\n{mode}[delivery]\nshutdown_timeout = 0.3\n");
+        let within = |seconds| format!("[buffer]\n{mode}[delivery]\nshutdown_timeout = {seconds}\n");
+        let (impatient, patient) = (within("0.3"), within("60"));
         for (way, status) in [("return", 0), ("exit", 3), ("exit-of-thread", 3)] {
-            let (output, users) = embed(way, &format!("{FILE}{}", spool.replace("0.3", "60")), 200);
+            let (output, users) = embed(way, &format!("{FILE}{patient}"), 200);
             assert_eq!(output.status.code(), Some(status), "{mode}: {output:?}");
             assert_eq!(users, BTreeMap::from([("main".into(), all(200))]), "{mode}");
 
-            let dir = Dir::with(&format!("{HANGING}{spool}"));
+            let dir = Dir::with(&format!("{HANGING}{impatient}"));
             assert_eq!(embed_in(&dir, way, 200).status.code(), Some(status), "{mode}");
             assert!(!dir.path("dead-letters.ndjson").exists(), "{mode}");
-            dir.write("audit.toml", format!("{NAMED}{spool}"));
+            dir.write("audit.toml", format!("{NAMED}{patient}"));
             let ran = dir.audit_host(&["run"]).run();
             assert!(ran.status == 0 && ran.summary().ends_with(" lost=0 spooled=0 recovered=200"), "{ran:?}");
             let users = lines_by_user(&[dir.path("audit.ndjson")]);
