@@ -13,12 +13,16 @@ const BUSY: f64 = 0.05;
 /// The machine and the state of the repository, in a sentence; takes a second, in which this process does nothing.
 pub fn describe() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("?");
+    let field =
+        |name| cpuinfo.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(": "));
+    // Virtual machines often call quite different processors by one name.
+    let [processor, family, model] =
+        ["model name", "cpu family", "model"].map(|name| field(name).unwrap_or("?"));
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let share = busy_share(Duration::from_secs(1));
     let verdict = if share > BUSY { "**a busy machine**" } else { "a quiet machine" };
     format!(
-        "commit {}, {cores} cores of {processor}, of which others used {:.0} % in the second before: {verdict}",
+        "commit {}, {cores} cores of {processor} (family {family}, model {model}), of which others used {:.0} % in the second before: {verdict}",
         commit(),
         share * 100.0
     )
