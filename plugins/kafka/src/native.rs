@@ -95,7 +95,7 @@ impl Producer {
         unsafe { rd::rd_kafka_queue_yield(self.queue.as_ptr()) };
     }
 
-    /// Lets librdkafka send what it has without waiting for more.
+    /// Lets librdkafka send what it has without waiting for more. Waits for up to 5 ms.
     pub fn hurry(&self) {
         // SAFETY: the client is alive. Whether all was delivered meanwhile, `in_flight` knows too.
         unsafe { rd::rd_kafka_flush(self.client.as_ptr(), milliseconds(HURRY)) };

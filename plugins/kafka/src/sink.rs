@@ -88,10 +88,15 @@ impl Sink for KafkaSink {
     }
 
     /// Waits for no report: what is acknowledged is with the brokers already, and the host keeps account of what is not. It flushes
-    /// a busy sink once a second where there is a spool, and to wait would empty the pipeline each time.
+    /// a busy sink once a second where there is a spool, or all the time where that is half full, and to wait would empty the
+    /// pipeline each time. For the same reason librdkafka is told to hurry, which takes a moment, only where no further batch
+    /// follows that would make it send what it has.
     fn flush(&mut self, _deadline: Deadline) -> Result<(), SinkError> {
         let producer = self.poller.producer();
-        producer.hurry();
+        let batches = producer.in_flight().batches();
+        if batches == 1 {
+            producer.hurry();
+        }
         match producer.fatal_error() {
             Some(words) => Err(self.reopen(words)),
             None => Ok(()),
