@@ -34,7 +34,8 @@ pub trait Sink: Sized + Send + 'static {
     ///
     /// With a spool, what it said yes to is deleted there. So an error has to be [`ErrorKind::Reopen`](crate::ErrorKind::Reopen)
     /// where this instance cannot make up for it: its successor gets everything again that no flush has said yes to, as
-    /// possible duplicates. After another error the same instance is asked again.
+    /// possible duplicates, and so does each one after it, with backoff, until a flush says yes. After another error the same
+    /// instance is asked again.
     fn flush(&mut self, deadline: Deadline) -> Result<(), SinkError> {
         let _ = deadline;
         Ok(())

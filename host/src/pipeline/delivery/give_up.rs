@@ -38,8 +38,12 @@ impl Delivery {
 
     /// What the instance had said yes to may be gone with it: after a failed sync the kernel drops what it had to write, and
     /// the next sync succeeds. So it is delivered no longer, but queued, and its successor gets it and is flushed before
-    /// anything newer is offered.
+    /// anything newer is offered, unless something older was in flight: then as soon as that is settled. Again and again,
+    /// with backoff, as long as no flush says yes: that is no failure of the events.
     fn return_unflushed(&mut self, now: Instant) {
+        if self.flush_failures > 0 {
+            self.open_not_before = Some(now + self.backoff.delay(self.flush_failures));
+        }
         let spans = self.unflushed.take();
         let Some(behind) = spans.last().map(Span::behind) else { return };
         let failed = self.front.front().map_or(u64::MAX, Piece::position);
@@ -64,9 +68,6 @@ impl Delivery {
             });
         }
         self.request_flush(behind.min(failed));
-        if self.flush_failures > 0 {
-            self.open_not_before = Some(now + self.backoff.delay(self.flush_failures));
-        }
     }
 
     pub(super) fn return_pending(&mut self, pending: &Pending, reason: &str, blame: Blame, now: Instant) {

@@ -25,8 +25,9 @@ pub enum Closing {
 
 impl Pipeline {
     /// Refuses new events, delivers what there is, flushes and closes the sinks. What is not delivered when `timeout`
-    /// has passed stays in the spool, or is dead-lettered where there is none. Called again, it answers the same; called meanwhile, it waits for at most its own
-    /// `timeout`, and then says how it stands.
+    /// has passed stays in the spool, or is dead-lettered where there is none. Writing dead letters may take 5 s more for each
+    /// sink, and the last sync of the spool too. Called again, it answers the same; called meanwhile, it waits for at most its
+    /// own `timeout`, and then says how it stands.
     pub fn close(&self, timeout: Duration) -> Result<CloseReport, FromCallback> {
         if in_callback(self.store.id()) {
             return Err(FromCallback);
