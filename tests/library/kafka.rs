@@ -55,6 +55,10 @@ fn consume(cluster: &MockCluster<'static, DefaultProducerContext>) -> Vec<u32> {
 
 #[test]
 fn the_spool_keeps_what_kafka_has_not_acknowledged_and_only_that() {
+    ["process", "disk"].into_iter().for_each(what_kafka_has_not_acknowledged_is_kept);
+}
+
+fn what_kafka_has_not_acknowledged_is_kept(durability: &str) {
     let cluster = MockCluster::new(1).expect("a mock broker");
     cluster.create_topic(TOPIC, 1, 1).expect("a topic");
     let dir = Dir::empty();
@@ -64,7 +68,8 @@ fn the_spool_keeps_what_kafka_has_not_acknowledged_and_only_that() {
         "audit.toml",
         format!(
             "[audit_logger]\nclass = \"kafka.KafkaAuditLogger\"\n[audit_logger.options]\ntopic = \"{TOPIC}\"\n\
-             bootstrap_servers = \"{servers}\"\n[buffer]\nspool_dir = \"spool\"\n"
+             bootstrap_servers = \"{servers}\"\n[buffer]\nspool_dir = \"spool\"\n\
+             durability = \"{durability}\"\n"
         ),
     );
     let logger = open(&dir);

@@ -29,5 +29,5 @@ pub use options::KafkaOptions;
 pub use sink::KafkaSink;
 
 audit_plugin_api::export_sinks! {
-    "kafka.KafkaAuditLogger" => KafkaSink { durable: false, batch_size: 2000, flush_interval: 0.2, max_in_flight: 8 },
+    "kafka.KafkaAuditLogger" => KafkaSink { durable: true, batch_size: 2000, flush_interval: 0.2, max_in_flight: 8 },
 }

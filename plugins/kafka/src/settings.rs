@@ -92,7 +92,7 @@ impl Settings {
         let largest =
             context.max_event_bytes.saturating_add(ENVELOPE).clamp(MESSAGE_BYTES, MOST_MESSAGE_BYTES);
         config.set("message.max.bytes", largest.to_string());
-        let weakened = weaken(&mut config, &given);
+        let weakened = weaken(&mut config, &given, context)?;
         for (name, value) in &given {
             config.set(name, value);
         }
@@ -147,12 +147,17 @@ fn flatten(
 }
 
 /// Takes back what librdkafka would refuse beside a weaker property, and says what each of those costs. librdkafka says
-/// what was meant, since it takes several spellings.
-fn weaken(config: &mut ClientConfig, given: &[(String, String)]) -> Vec<String> {
+/// what was meant, since it takes several spellings. Fewer acknowledgements than all are refused where a delivered event has to
+/// outlive loss of power: a broker that is alone with it may have it in memory only.
+fn weaken(
+    config: &mut ClientConfig,
+    given: &[(String, String)],
+    context: &Context,
+) -> Result<Vec<String>, SinkError> {
     let mut alone = ClientConfig::new();
     alone.extend(given.iter().cloned());
     // What it does not take is refused afterwards, with the name.
-    let Ok(native) = alone.create_native_config() else { return Vec::new() };
+    let Ok(native) = alone.create_native_config() else { return Ok(Vec::new()) };
     let value = |names: &[&str]| {
         let (name, _) = given.iter().rfind(|(name, _)| names.contains(&name.as_str()))?;
         native.get(name).ok()
@@ -160,6 +165,13 @@ fn weaken(config: &mut ClientConfig, given: &[(String, String)]) -> Vec<String> 
     let mut weakened = Vec::new();
     let acks = value(&["acks", "request.required.acks"]).filter(|acks| acks != "-1");
     if let Some(acks) = &acks {
+        if context.durability.as_deref() == Some("disk") {
+            let reason = format!(
+                "with acks={acks} an event may count as delivered and be lost when a broker fails, while `durability = \"disk\"` \
+                 promises that it is not; have acks = \"all\" or `durability = \"process\"`"
+            );
+            return Err(at("acks", reason));
+        }
         weakened
             .push(format!("acks={acks}: an event may count as delivered and be lost when a broker fails"));
     }
@@ -181,7 +193,7 @@ fn weaken(config: &mut ClientConfig, given: &[(String, String)]) -> Vec<String> 
             "ssl.endpoint.identification.algorithm=none: any holder of a certificate may pretend to be a broker".into(),
         );
     }
-    weakened
+    Ok(weakened)
 }
 
 /// Lets librdkafka check all properties, one by one and together. It makes a producer without brokers for that, which
@@ -221,9 +233,14 @@ mod tests {
     use super::*;
 
     fn settings(librdkafka: Value) -> Result<Settings, SinkError> {
+        settings_beside(None, librdkafka)
+    }
+
+    fn settings_beside(durability: Option<&str>, librdkafka: Value) -> Result<Settings, SinkError> {
         let options =
             json!({"topic": "t", "bootstrap_servers": ["a:9092", "b:9092"], "librdkafka": librdkafka});
-        let context = Context { config_dir: "/etc/audit".into(), ..testing::context() };
+        let durability = durability.map(str::to_owned);
+        let context = Context { config_dir: "/etc/audit".into(), durability, ..testing::context() };
         Settings::new(KafkaOptions::from_json(options).unwrap(), &context)
     }
 
@@ -284,6 +301,19 @@ mod tests {
         assert_eq!(settings(json!({"acks": "all"})).weakened.len(), 0);
         let tls = json!({"ssl": {"endpoint.identification.algorithm": "none"}, "enable.ssl.certificate.verification": false});
         assert_eq!(settings(tls).weakened.len(), 2);
+    }
+
+    #[test]
+    fn fewer_acknowledgements_than_all_are_refused_where_events_have_to_outlive_loss_of_power_only() {
+        let beside = |durability, acks: &Value| settings_beside(Some(durability), json!({ "acks": acks }));
+        for acks in [json!(1), json!("0")] {
+            let refused = beside("disk", &acks).err().unwrap();
+            assert_eq!(refused.option.as_deref(), Some("librdkafka.acks"), "{acks}");
+            assert!(beside("process", &acks).is_ok(), "{acks}");
+        }
+        for acks in [json!("all"), json!(-1)] {
+            assert!(beside("disk", &acks).is_ok(), "{acks}");
+        }
     }
 
     #[test]
