@@ -2,7 +2,7 @@
 //!
 //! What was written a moment ago has hardly left memory: it is used as it stands, and reading it costs next to nothing. A page
 //! of what waits may be written to the disk, taken from memory, and read from the disk again, which may return something
-//! else: its frames are checked each time, as those that are read from the file. What is kept outside the mapping until it is
+//! else: its frames are checked each time just before they are used, as those that are read from the file. What is kept outside the mapping until it is
 //! on the disk needs no check, however old it is.
 
 use std::time::{Duration, Instant};

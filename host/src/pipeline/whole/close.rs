@@ -49,7 +49,7 @@ impl Pipeline {
         drop(closing);
         let spool_failure = self.drain_and_close(begun, timeout.min(LONGEST));
         let mut report = self.close_report();
-        // Where nothing stays there, nobody has to find it.
+        // Where nothing is left there, nobody has to find it. What a sink's last flush failed for is told as that sink's failure.
         if let Some(failure) = spool_failure.filter(|_| report.sinks.iter().any(SinkReport::left_some)) {
             tracing::error!("what stays in the spool may not be on the disk: {failure}");
             report.spool_failure = Some(failure);
