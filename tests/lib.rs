@@ -7,8 +7,10 @@
 //! assert_eq!((ran.status, ran.stdout.as_str()), (0, "[permission] read True ()\n"));
 //! ```
 //!
-//! Nothing here sleeps: a test waits for a line of the program's output, or for its end.
+//! Nothing here sleeps: a test waits for a line of the program's output, or for its end. Nothing waits for ever: see [`Guard`].
 
+#[path = "harness/guard.rs"]
+mod guard;
 #[path = "harness/modes.rs"]
 pub mod modes;
 #[path = "oracle/mod.rs"]
@@ -20,6 +22,7 @@ pub mod seeded;
 #[path = "harness/terminal.rs"]
 mod terminal;
 
+pub use guard::{Guard, eventually};
 pub use program::{Program, Ran, Running};
 pub use terminal::Terminal;
 
@@ -99,9 +102,18 @@ impl Dir {
 
     /// The program `audit-host`, to be run in this folder with these arguments.
     pub fn audit_host(&self, arguments: &[&str]) -> Program {
+        self.program("audit-host", arguments)
+    }
+
+    /// The program `audit-embedder`, which embeds the library, to be run in this folder with its `audit.toml`.
+    pub fn embedder(&self, way: &str, count: u32) -> Program {
+        self.program("audit-embedder", &[way, "audit.toml", &count.to_string()])
+    }
+
+    fn program(&self, name: &str, arguments: &[&str]) -> Program {
         let test = std::env::current_exe().expect("a test knows its own path");
         let profile = test.parent().and_then(Path::parent).expect("a test is in a folder of a folder");
-        let binary = profile.join("audit-host");
+        let binary = profile.join(name);
         assert!(binary.is_file(), "cargo has built no {}: run `cargo test --workspace`", binary.display());
         Program::new(&binary, self.0.path(), arguments)
     }

@@ -14,6 +14,7 @@ use audit_host::loader::{
     needs_probe, probe,
 };
 use audit_plugin_api::API_VERSION;
+use audit_tests::Guard;
 use serde_json::Value;
 
 use corpus::{
@@ -37,9 +38,12 @@ fn try_out_briefly(checked: &CheckedPlugin) -> Result<(), Refusal> {
     probe(checked, &child(), 3 * HANG_DEADLINE)
 }
 
-/// Loads it in a process of its own, untried, and says how that ended.
+/// Loads it in a process of its own, untried, and says how that ended; it is killed if it does not.
 fn load_apart(path: &Path) -> ExitStatus {
-    Command::new(env!("CARGO_BIN_EXE_audit-probe-child")).arg(path).stderr(Stdio::null()).status().unwrap()
+    let program = env!("CARGO_BIN_EXE_audit-probe-child");
+    let mut child = Command::new(program).arg(path).stderr(Stdio::null()).spawn().unwrap();
+    let _guard = Guard::within(&child, 30 * HANG_DEADLINE);
+    child.wait().unwrap()
 }
 
 fn load(path: &Path) -> LoadedPlugin {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use audit_tests::modes::{DISK_FOR, MEMORY, PROCESS, in_each};
 use audit_tests::oracle::{Counters, Repeats, Summary};
-use audit_tests::{Dir, Running};
+use audit_tests::{Dir, Running, eventually};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use crate::PRINT_EACH_FIRST;
@@ -54,9 +54,8 @@ fn set_limit(running: &Running, resource: Resource, current: Option<u64>) -> Opt
 fn send_and_wait(running: &mut Running, dir: &Dir, lines: &[String]) -> String {
     running.send(&(lines.join("\n") + "\n"));
     let printed = lines.iter().map(|_| running.read_line()).collect();
-    while !dir.read("out.ndjson").ends_with(&format!("{}\n", lines.last().expect("a line"))) {
-        std::thread::yield_now();
-    }
+    let last = format!("{}\n", lines.last().expect("a line"));
+    eventually(|| dir.read("out.ndjson").ends_with(&last).then_some(()));
     printed
 }
 
@@ -208,13 +207,14 @@ fn a_real_disk_of_spool_and_file_that_is_full_now_and_then_costs_nothing() {
         std::thread::scope(|scope| {
             let sent = scope.spawn(move || stdin.write_all(text.as_bytes()).map(|()| stdin));
             // The spool may give segments back meanwhile, so that there is space for all of it.
-            while out(&mut running).count("delivered") < end as u64 {
-                if running.said()[said_before..].contains("No space left on device (os error 28)") {
-                    times_full += 1;
-                    break;
-                }
+            let was_full = eventually(|| {
+                let was_full =
+                    running.said()[said_before..].contains("No space left on device (os error 28)");
+                let is_over = was_full || out(&mut running).count("delivered") == end as u64;
                 fill_up(&mut filler);
-            }
+                is_over.then_some(was_full)
+            });
+            times_full += usize::from(was_full);
             fs::remove_file(small.join("filler")).expect("the filler is there");
             drop(filler);
             printed.extend(others.iter().map(|_| running.read_line()));
@@ -235,13 +235,10 @@ fn a_real_disk_of_spool_and_file_that_is_full_now_and_then_costs_nothing() {
 
 /// Waits until a file has so many lines; returns them.
 fn wait_for_lines(path: &Path, count: usize) -> String {
-    loop {
+    eventually(|| {
         let text = fs::read_to_string(path).unwrap_or_default();
-        if text.lines().count() == count && text.ends_with('\n') {
-            return text;
-        }
-        std::thread::yield_now();
-    }
+        (text.lines().count() == count && text.ends_with('\n')).then_some(text)
+    })
 }
 
 #[test]

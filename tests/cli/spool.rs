@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use audit_tests::{Dir, Terminal, set_mode};
+use audit_tests::{Dir, Terminal, eventually, set_mode};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{EVENT, FILE, HANGING, PRINT, PRINT_FIRST};
@@ -287,15 +287,12 @@ fn status_and_verify_look_at_a_living_process_and_change_nothing() {
         running.read_line();
     }
     // The process itself goes on until it has a spare segment.
-    let before = loop {
+    let before = eventually(|| {
         let lengths = lengths(&dir);
         let is_segment = |path: &Path| path.extension().is_some_and(|extension| extension == "segment");
         let segments: Vec<_> = lengths.iter().filter(|(path, _)| is_segment(path)).collect();
-        if segments.len() == 2 && segments[0].1 == segments[1].1 {
-            break lengths;
-        }
-        std::thread::yield_now();
-    };
+        (segments.len() == 2 && segments[0].1 == segments[1].1).then_some(lengths)
+    });
     let status = dir.audit_host(&["spool", "status", "--format", "json"]).run().json();
     let process = &status["processes"][0];
     assert_eq!((&process["alive"], &process["events"]), (&true.into(), &3.into()), "{status}");

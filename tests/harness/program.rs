@@ -7,6 +7,8 @@ use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::{Guard, eventually};
+
 /// The program, not started yet.
 #[derive(Debug)]
 pub struct Program {
@@ -25,10 +27,11 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// A program that is running. It is killed when this is dropped.
+/// A program that is running. It is killed when this is dropped, or does not end.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
+    _guard: Guard,
     /// Its standard input; closed when this is taken and dropped.
     pub stdin: Option<ChildStdin>,
     /// Its standard output; closed when this is taken and dropped.
@@ -95,6 +98,7 @@ impl Program {
             stdout: child.stdout.take().map(BufReader::new),
             stderr: BufReader::new(child.stderr.take().expect("piped")),
             said: String::new(),
+            _guard: Guard::of(&child),
             child,
         }
     }
@@ -123,10 +127,14 @@ impl Running {
     }
 
     /// Waits for a line on standard output.
+    ///
+    /// # Panics
+    /// If standard output ends before.
     pub fn read_line(&mut self) -> String {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().expect("standard output is open");
-        stdout.read_line(&mut line).expect("standard output is text");
+        let count = stdout.read_line(&mut line).expect("standard output is text");
+        assert_ne!(count, 0, "standard output has ended");
         line
     }
 
@@ -163,15 +171,13 @@ impl Running {
     pub fn wait_until_it_handles(&self, signal: Signal) {
         let bit = 1_u64 << (signal.as_raw() - 1);
         let status = format!("/proc/{}/status", self.pid());
-        let handled = || {
+        eventually(|| {
             let status = std::fs::read_to_string(&status).expect("it runs");
-            let mask =
-                status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it has not ended");
-            u64::from_str_radix(mask.trim(), 16).expect("a mask")
-        };
-        while handled() & bit == 0 {
-            thread::yield_now();
-        }
+            assert!(!status.contains("State:\tZ"), "it has ended");
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+            let mask = u64::from_str_radix(mask.trim(), 16).expect("a mask");
+            (mask & bit != 0).then_some(())
+        });
     }
 
     /// Its process id.

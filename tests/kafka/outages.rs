@@ -43,8 +43,9 @@ impl Load {
     fn record_through(&self, count: usize, kill: impl FnOnce(), meanwhile: impl FnOnce()) {
         let third = count / 3;
         let before = self.delivered();
-        let (is_down, down) = mpsc::channel();
         thread::scope(|scope| {
+            // In here, so that the thread ends also where a broker is never killed.
+            let (is_down, down) = mpsc::channel();
             scope.spawn(move || {
                 self.record(2 * third);
                 down.recv().expect("a broker is down");

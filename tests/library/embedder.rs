@@ -12,6 +12,7 @@ use audit_host::logger::{
 use audit_host::pipeline::{CloseReport, FlushOutcome, FromCallback, RecordError};
 use audit_plugin_api::{Action, PermissionAuditEvent, Timestamp, Uuid};
 use audit_tests::oracle::{Journal, Outcome};
+use rustix::process::Signal;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -134,6 +135,9 @@ fn fork(count: u32, child: &dyn Fn()) {
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork: {}", std::io::Error::last_os_error());
     if pid == 0 {
+        // A test that waits in vain for a child kills its parent.
+        let ends_with_parent = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        ends_with_parent.expect("the child ends with its parent");
         child();
         exit(0);
     }

@@ -64,6 +64,15 @@ impl AuditLogger for Counting {
     }
 }
 
+/// Says that it is over, also when a test fails: whoever goes on until then would keep it from failing.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn loggers_that_are_swapped_under_load_lose_and_double_nothing() {
     let _turn = take_turn();
@@ -81,6 +90,7 @@ fn loggers_that_are_swapped_under_load_lose_and_double_nothing() {
                 }
             });
         }
+        let _over = Over(&stop);
         for _ in 0..5 {
             let counting = Arc::new(Counting::default());
             own.push(counting.clone());
@@ -90,7 +100,6 @@ fn loggers_that_are_swapped_under_load_lose_and_double_nothing() {
             configure_audit_logger_from_file(&config).expect("a good configuration");
             configure_audit_logger_from_file(&config).expect("the same file, while it is open");
         }
-        stop.store(true, Ordering::Relaxed);
     });
     configure_audit_logger(Source::None).expect("none is always there");
     let counted: u64 = own.iter().map(|own| *own.recorded.lock().expect("nobody panics")).sum();

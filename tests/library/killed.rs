@@ -3,11 +3,8 @@
 //! The application keeps a journal of each of its threads (`audit_tests::oracle`): so each round knows every accepted event,
 //! and of each thread one at most that is in doubt.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
-use audit_tests::Dir;
 use audit_tests::oracle::{Left, Life, Oracle, Repeats, Summary};
+use audit_tests::{Dir, Running};
 
 const ROUNDS: u64 = 12;
 const KILLS: u64 = 3;
@@ -28,22 +25,17 @@ fn pick(number: u64, most: u64) -> usize {
     ((((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> 32) % most) as usize
 }
 
-fn start(dir: &Dir) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
-        .args(["journal", dir.path("audit.toml").to_str().expect("a path of ours"), "1000000"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the embedder starts")
+fn start(dir: &Dir) -> Running {
+    dir.embedder("journal", 1_000_000).start()
 }
 
 /// Kills it when it has said so often that an event was accepted, and takes its journals in.
-fn kill_after(mut child: Child, said: usize, dir: &Dir, oracle: &mut Oracle) -> Life {
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    assert_eq!(lines.by_ref().take(said).filter_map(Result::ok).count(), said, "it ended by itself");
-    child.kill().expect("it is there");
-    child.wait().expect("it is dead");
+fn kill_after(mut running: Running, said: usize, dir: &Dir, oracle: &mut Oracle) -> Life {
+    (0..said).for_each(|_| drop(running.read_line()));
+    let journal = dir.path(format!("journal-{}", running.pid()));
+    drop(running);
     let life = oracle.begin();
-    oracle.read_journals(life, &dir.path(format!("journal-{}", child.id())));
+    oracle.read_journals(life, &journal);
     assert!(oracle.accepted() >= said);
     life
 }

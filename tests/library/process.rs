@@ -1,25 +1,16 @@
 //! Life of a process that embeds the library: exit, threads that end, forks.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
-use audit_tests::Dir;
 use audit_tests::modes::{DISK, MEMORY, PROCESS, WITH_SPOOL, in_each};
+use audit_tests::{Dir, Ran};
 
-/// Runs the embedder with a sink of this configuration; returns its output and how many lines of each user there are.
-fn embed(way: &str, sink: &str, count: u32) -> (Output, BTreeMap<String, Vec<u32>>) {
+/// Runs the embedder with a sink of this configuration; returns what it did and how many lines of each user there are.
+fn embed(way: &str, sink: &str, count: u32) -> (Ran, BTreeMap<String, Vec<u32>>) {
     let dir = Dir::with(sink);
-    let output = embed_in(&dir, way, count);
-    (output, lines_by_user(&[dir.path("audit.ndjson")]))
-}
-
-fn embed_in(dir: &Dir, way: &str, count: u32) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
-        .args([way, dir.path("audit.toml").to_str().expect("a path of ours"), &count.to_string()])
-        .output()
-        .expect("the embedder starts")
+    let ran = dir.embedder(way, count).run();
+    (ran, lines_by_user(&[dir.path("audit.ndjson")]))
 }
 
 const FILE: &str = r#"
@@ -60,16 +51,16 @@ fn all(count: u32) -> Vec<u32> {
 
 #[test]
 fn returning_from_main_delivers_everything() {
-    let (output, users) = embed("return", FILE, 1000);
-    assert!(output.status.success(), "{output:?}");
+    let (ran, users) = embed("return", FILE, 1000);
+    assert!(ran.status == 0, "{ran:?}");
     assert_eq!(users, BTreeMap::from([("main".into(), all(1000))]));
 }
 
 #[test]
 fn exit_delivers_everything_and_keeps_its_status() {
     for way in ["exit", "exit-of-thread"] {
-        let (output, users) = embed(way, FILE, 1000);
-        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        let (ran, users) = embed(way, FILE, 1000);
+        assert_eq!(ran.status, 3, "{ran:?}");
         assert_eq!(users, BTreeMap::from([("main".into(), all(1000))]));
     }
 }
@@ -80,12 +71,12 @@ fn with_a_spool_exit_delivers_everything_and_leaves_what_a_sink_does_not_take_to
         let within = |seconds| format!("[buffer]\n{mode}[delivery]\nshutdown_timeout = {seconds}\n");
         let (impatient, patient) = (within("0.3"), within("60"));
         for (way, status) in [("return", 0), ("exit", 3), ("exit-of-thread", 3)] {
-            let (output, users) = embed(way, &format!("{FILE}{patient}"), 200);
-            assert_eq!(output.status.code(), Some(status), "{mode}: {output:?}");
+            let (ran, users) = embed(way, &format!("{FILE}{patient}"), 200);
+            assert_eq!(ran.status, status, "{mode}: {ran:?}");
             assert_eq!(users, BTreeMap::from([("main".into(), all(200))]), "{mode}");
 
             let dir = Dir::with(&format!("{HANGING}{impatient}"));
-            assert_eq!(embed_in(&dir, way, 200).status.code(), Some(status), "{mode}");
+            assert_eq!(dir.embedder(way, 200).run().status, status, "{mode}");
             assert!(!dir.path("dead-letters.ndjson").exists(), "{mode}");
             dir.write("audit.toml", format!("{NAMED}{patient}"));
             let ran = dir.audit_host(&["run"]).run();
@@ -99,32 +90,32 @@ fn with_a_spool_exit_delivers_everything_and_leaves_what_a_sink_does_not_take_to
 #[test]
 fn a_logger_of_the_applications_own_is_closed_at_exit_by_the_process_that_configured_it() {
     for way in ["own-logger", "own-logger-forks"] {
-        let (output, users) = embed(way, FILE, 100);
-        assert!(output.status.success(), "its panic changes nothing: {output:?}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "closed\n", "{way}");
+        let (ran, users) = embed(way, FILE, 100);
+        assert!(ran.status == 0, "its panic changes nothing: {ran:?}");
+        assert_eq!(ran.stdout, "closed\n", "{way}");
         assert_eq!(users, BTreeMap::from([("main".into(), all(100))]), "the one before was drained");
     }
 }
 
 #[test]
 fn what_an_ended_thread_recorded_is_delivered() {
-    let (output, users) = embed("ended-thread", FILE, 1000);
-    assert!(output.status.success(), "{output:?}");
+    let (ran, users) = embed("ended-thread", FILE, 1000);
+    assert!(ran.status == 0, "{ran:?}");
     assert_eq!(users, BTreeMap::from([("main".into(), all(1000)), ("thread".into(), all(1000))]));
 }
 
 #[test]
 fn a_forked_child_has_a_worker_and_writes_nothing_of_its_parent() {
-    let (output, users) = embed("fork", FILE, 500);
-    assert!(output.status.success(), "{output:?}");
+    let (ran, users) = embed("fork", FILE, 500);
+    assert!(ran.status == 0, "{ran:?}");
     let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(500)));
     assert_eq!(users, BTreeMap::from(expected));
 }
 
 #[test]
 fn the_child_of_a_child_has_a_worker_too() {
-    let (output, users) = embed("fork-twice", FILE, 200);
-    assert!(output.status.success(), "{output:?}");
+    let (ran, users) = embed("fork-twice", FILE, 200);
+    assert!(ran.status == 0, "{ran:?}");
     assert_eq!(users["main"], all(200));
     assert_eq!(users["child"], all(200));
     assert_eq!(users["grandchild"], all(200));
@@ -135,8 +126,8 @@ fn the_child_of_a_child_has_a_worker_too() {
 #[test]
 fn a_forked_child_has_a_spool_of_its_own_and_leaves_its_parents_alone() {
     for mode in WITH_SPOOL {
-        let (output, users) = embed("fork-twice", &format!("{FILE}[buffer]\n{mode}"), 200);
-        assert!(output.status.success(), "{mode}: {output:?}");
+        let (ran, users) = embed("fork-twice", &format!("{FILE}[buffer]\n{mode}"), 200);
+        assert!(ran.status == 0, "{mode}: {ran:?}");
         for user in ["main", "child", "grandchild"] {
             assert_eq!(users[user], all(200), "{mode}: {user}");
         }
@@ -154,19 +145,11 @@ fn what_a_killed_parent_left_is_taken_over_though_its_child_lives() {
 fn killed_parent(spool: &str) {
     let dir = Dir::new();
     dir.write("audit.toml", format!("{HANGING}{spool}"));
-    let mut parent = Command::new(env!("CARGO_BIN_EXE_audit-embedder"))
-        .args(["fork-outlives", dir.path("audit.toml").to_str().expect("a path of ours"), "500"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the embedder starts");
+    let mut parent = dir.embedder("fork-outlives", 500).start();
     // The child lives until this is dropped.
     let input = parent.stdin.take();
-    let mut said = String::new();
-    BufReader::new(parent.stdout.take().expect("piped")).read_line(&mut said).expect("text");
-    assert_eq!(said, "forked\n");
-    parent.kill().expect("it is there");
-    parent.wait().expect("it is dead");
+    assert_eq!(parent.read_line(), "forked\n");
+    drop(parent);
 
     dir.write("audit.toml", format!("{NAMED}{spool}"));
     let ran = dir.audit_host(&["run"]).run();
@@ -177,8 +160,8 @@ fn killed_parent(spool: &str) {
 
 #[test]
 fn a_forked_child_that_records_nothing_exits_at_once() {
-    let (output, users) = embed("fork-silent", FILE, 500);
-    assert!(output.status.success(), "{output:?}");
+    let (ran, users) = embed("fork-silent", FILE, 500);
+    assert!(ran.status == 0, "{ran:?}");
     assert_eq!(users["main"], all(500));
     assert_eq!(users["parent-after"], all(500));
 }
@@ -199,8 +182,8 @@ fn a_child_forked_with_a_full_queue_delivers_only_its_own() {
     let small = "spool_max_bytes = 2097152\nmax_event_bytes = 4096\n";
     for (mode, count) in [(MEMORY, 5000), (PROCESS, 5000), (DISK, 1000)] {
         let small = if mode == MEMORY { "" } else { small };
-        let (output, users) = embed("fork-full", &format!("{slow}{mode}{small}"), count);
-        assert!(output.status.success(), "{mode}: {output:?}");
+        let (ran, users) = embed("fork-full", &format!("{slow}{mode}{small}"), count);
+        assert!(ran.status == 0, "{mode}: {ran:?}");
         let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(count)));
         assert_eq!(users, BTreeMap::from(expected), "{mode}");
     }

@@ -235,7 +235,8 @@ fn what_is_accepted_while_closing_is_delivered_exactly() {
             for part in 0..4_u64 {
                 let (stage, accepted) = (&stage, &accepted);
                 scope.spawn(move || {
-                    for number in part * 100_000.. {
+                    // More than there is time for, and not without end.
+                    for number in part * 100_000..(part + 1) * 100_000 {
                         match stage.pipeline.record(&event(number)) {
                             Ok(()) => drop(accepted.fetch_add(1, Ordering::SeqCst)),
                             Err(RecordError::Closed) => return,

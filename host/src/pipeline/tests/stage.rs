@@ -4,7 +4,7 @@
 //! waits for what it expects to see, never for time to pass.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -393,6 +393,15 @@ impl Gate {
         while !*open {
             open = self.0.1.wait(open).unwrap();
         }
+    }
+}
+
+/// Says that it is over, also when a test fails: whoever goes on until then would keep it from failing.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -29,15 +29,6 @@ fn adds_up(counts: &Counts) -> bool {
     settled + counts.queued + counts.in_flight == counts.accepted
 }
 
-/// Says that it is over, also when a test fails.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// Looks at the counters again and again, until it is over.
 fn assert_adds_up_until(is_over: &AtomicBool, pipeline: &Pipeline) {
     while !is_over.load(Ordering::SeqCst) {
