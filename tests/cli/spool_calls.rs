@@ -5,6 +5,7 @@
 //! `host/src/spool/tests/stores.rs`.
 
 use audit_tests::Ran;
+use audit_tests::modes::PATIENT;
 use audit_tests::oracle::Repeats;
 
 use crate::PRINT_FIRST;
@@ -38,7 +39,7 @@ spool_dir = "spool"
 spool_max_bytes = 1048576
 max_event_bytes = 4096
 {durability}
-"#
+{PATIENT}"#
     )
 }
 

@@ -1,6 +1,6 @@
 //! Sinks that fail while everything is in the spool: nothing is lost, and the next process goes on.
 
-use audit_tests::modes::{ALL, DISK_FOR, PROCESS, WITH_SPOOL, in_each};
+use audit_tests::modes::{ALL, DISK_FOR, PATIENT, PROCESS, WITH_SPOOL, in_each};
 use audit_tests::oracle::Repeats;
 
 use crate::PRINT_EACH_FIRST;
@@ -108,7 +108,7 @@ name = "out"
 class = "test.Panicking"
 options = {{ in = "write", payload = "abort", path = "out.ndjson", batch_size = 5000, flush_interval = 3600 }}
 [buffer]
-{mode}"#
+{mode}{PATIENT}"#
     );
     let mut watched = Watched::new("abort", &aborting, &["print", "out"], Repeats::AfterKill);
     let life = watched.begin(&input);

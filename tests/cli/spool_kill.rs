@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::io::Write;
 
+use audit_tests::modes::PATIENT;
 use audit_tests::oracle::{Repeats, Summary};
 use rustix::process::Signal;
 
@@ -31,7 +32,7 @@ name = "second"
 {second}
 [buffer]
 spool_dir = "spool"
-"#
+{PATIENT}"#
     )
 }
 

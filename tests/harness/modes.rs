@@ -9,6 +9,11 @@ pub const DISK_FOR: &str = "spool_dir = \"spool\"\ndisk_for = [\"granted\", \"de
 /// They are on the disk first.
 pub const DISK: &str = "spool_dir = \"spool\"\ndurability = \"disk\"\n";
 
+/// Of `[buffer]`, where it is not shown how long anything waits: a disk that is busy with other tests may take long to answer.
+pub const PATIENT_BUFFER: &str = "block_timeout = 120\n";
+/// The same of the sinks, as a section of its own.
+pub const PATIENT: &str = "[delivery]\nopen_timeout = 120\nwrite_timeout = 120\nshutdown_timeout = 120\n";
+
 /// All of them.
 pub const ALL: [&str; 4] = [MEMORY, PROCESS, DISK_FOR, DISK];
 /// Those with a spool.

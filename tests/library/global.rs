@@ -15,6 +15,7 @@ use audit_host::logger::{
 use audit_host::pipeline::{CloseReport, FlushOutcome, FromCallback, RecordError};
 use audit_plugin_api::{Action, ErrorKind, PermissionAuditEvent, Timestamp};
 use audit_tests::Dir;
+use audit_tests::modes::{PATIENT, PATIENT_BUFFER};
 use serde_json::json;
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -32,7 +33,10 @@ fn event(number: u64) -> PermissionAuditEvent {
 fn file_in(dir: &Dir) -> PathBuf {
     dir.write(
         "audit.toml",
-        "[audit_logger]\nclass = \"file.FileAuditLogger\"\n[audit_logger.options]\npath = \"audit.ndjson\"\n",
+        format!(
+            "[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = {{ path = \"audit.ndjson\" }}\n\
+             [buffer]\n{PATIENT_BUFFER}{PATIENT}"
+        ),
     )
 }
 

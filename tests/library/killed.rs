@@ -3,6 +3,7 @@
 //! The application keeps a journal of each of its threads (`audit_tests::oracle`): so each round knows every accepted event,
 //! and of each thread one at most that is in doubt.
 
+use audit_tests::modes::{PATIENT, PATIENT_BUFFER};
 use audit_tests::oracle::{Left, Life, Oracle, Repeats, Summary};
 use audit_tests::{Dir, Running};
 
@@ -13,7 +14,7 @@ fn hanging(buffer: &str) -> String {
     format!(
         "[[audit_logger]]\nname = \"out\"\nclass = \"test.Hanging\"\n\
          options = {{ in = \"write\", release = \"never\" }}\n\
-         [buffer]\nspool_dir = \"spool\"\n{buffer}"
+         [buffer]\nspool_dir = \"spool\"\n{buffer}{PATIENT_BUFFER}{PATIENT}"
     )
 }
 
@@ -45,7 +46,7 @@ fn deliver(dir: &Dir, mut oracle: Oracle, what: &str) {
     let accepted = oracle.accepted() as u64;
     oracle.left(Left::read(dir));
     oracle.assert(&format!("{what}, in the spool"));
-    dir.write("audit.toml", FILE);
+    dir.write("audit.toml", format!("{FILE}{PATIENT}"));
     let ran = dir.audit_host(&["run"]).run();
     assert_eq!(ran.status, 0, "{what}: {ran:?}");
     let life = oracle.begin();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use audit_tests::modes::{DISK, MEMORY, PROCESS, WITH_SPOOL, in_each};
+use audit_tests::modes::{DISK, MEMORY, PATIENT, PATIENT_BUFFER, PROCESS, WITH_SPOOL, in_each};
 use audit_tests::{Dir, Ran};
 
 /// Runs the embedder with a sink of this configuration; returns what it did and how many lines of each user there are.
@@ -68,8 +68,9 @@ fn exit_delivers_everything_and_keeps_its_status() {
 #[test]
 fn with_a_spool_exit_delivers_everything_and_leaves_what_a_sink_does_not_take_to_the_next_process() {
     in_each(&WITH_SPOOL, |mode| {
-        let within = |seconds| format!("[buffer]\n{mode}[delivery]\nshutdown_timeout = {seconds}\n");
-        let (impatient, patient) = (within("0.3"), within("60"));
+        let buffer = format!("[buffer]\n{mode}{PATIENT_BUFFER}");
+        let patient = format!("{buffer}{PATIENT}");
+        let impatient = patient.replace("shutdown_timeout = 120", "shutdown_timeout = 0.3");
         for (way, status) in [("return", 0), ("exit", 3), ("exit-of-thread", 3)] {
             let (ran, users) = embed(way, &format!("{FILE}{patient}"), 200);
             assert_eq!(ran.status, status, "{mode}: {ran:?}");
@@ -137,7 +138,7 @@ fn a_forked_child_has_a_spool_of_its_own_and_leaves_its_parents_alone() {
 #[test]
 fn what_a_killed_parent_left_is_taken_over_though_its_child_lives() {
     for mode in WITH_SPOOL {
-        killed_parent(&format!("[buffer]\n{mode}"));
+        killed_parent(&format!("[buffer]\n{mode}{PATIENT_BUFFER}{PATIENT}"));
     }
 }
 
@@ -182,7 +183,8 @@ fn a_child_forked_with_a_full_queue_delivers_only_its_own() {
     let small = "spool_max_bytes = 2097152\nmax_event_bytes = 4096\n";
     for (mode, count) in [(MEMORY, 5000), (PROCESS, 5000), (DISK, 1000)] {
         let small = if mode == MEMORY { "" } else { small };
-        let (ran, users) = embed("fork-full", &format!("{slow}{mode}{small}"), count);
+        let (ran, users) =
+            embed("fork-full", &format!("{slow}{mode}{small}{PATIENT_BUFFER}{PATIENT}"), count);
         assert!(ran.status == 0, "{mode}: {ran:?}");
         let expected = ["child", "main", "parent-after"].map(|user| (user.to_owned(), all(count)));
         assert_eq!(users, BTreeMap::from(expected), "{mode}");

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Dir;
+use crate::modes::PATIENT;
 
 /// What is in a spool when nobody uses it.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ impl Left {
         copy.copy_spool_of(dir);
         copy.write(
             "to.toml",
-            "[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = { path = \"left.ndjson\" }\n",
+            format!("[audit_logger]\nclass = \"file.FileAuditLogger\"\noptions = {{ path = \"left.ndjson\" }}\n{PATIENT}"),
         );
         let drained = copy.audit_host(&["spool", "drain", "--to", "to.toml"]).run();
         assert!(drained.status < 2, "{drained:?}");

@@ -97,11 +97,11 @@ fn a_blocked_producer_waits_on_while_the_sink_makes_progress() {
     let slow = Actor::new("a").with(|settings| settings.batch_size = 1).on_write(|writing| {
         // All together longer than block_timeout, each for itself far from it.
         if writing.numbers[0] < 60 {
-            let _ = crossbeam_channel::after(Duration::from_millis(20)).recv();
+            let _ = crossbeam_channel::after(Duration::from_millis(40)).recv();
         }
         Ok(Written::Delivered)
     });
-    let stage = small(16 << 10, WhenFull::Block, Duration::from_secs(1)).open(vec![slow]);
+    let stage = small(16 << 10, WhenFull::Block, Duration::from_secs(2)).open(vec![slow]);
     stage.record(0..200);
     assert_eq!(stage.pipeline.close(LONG).unwrap().totals.delivered, 200);
 }
