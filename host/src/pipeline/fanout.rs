@@ -105,6 +105,13 @@ impl StoreEvents for FanoutEvents {
             let settled_to = required.iter().map(|sink| sink.lock().delivery.settled_to());
             settled_to.min().unwrap_or(u64::MAX)
         };
+        if let Some(spool) = &store.spool {
+            let let_go = optional.iter().map(|sink| sink.make_room(wanted_to(), |_| {}));
+            if let_go.max() >= Some(spool.segment_bytes()) {
+                // A segment is given back in a moment: nothing need be dropped for it.
+                return;
+            }
+        }
         let mut to_drop = if store.spool.is_some() { ROOM_RUNS } else { u32::MAX };
         while !budget.has_room(spare) && to_drop > 0 {
             to_drop -= 1;
@@ -113,14 +120,16 @@ impl StoreEvents for FanoutEvents {
                 state.delivery.oldest_waiting().filter(|run| droppable(run)).map(Run::behind)
             };
             let Some(behind) = optional.iter().filter_map(oldest).min() else { break };
-            optional
-                .iter()
-                .for_each(|sink| sink.make_room(wanted_to(), |delivery| delivery.drop_before(behind)));
+            for sink in &optional {
+                sink.make_room(wanted_to(), |delivery| delivery.drop_before(behind));
+            }
         }
         if !budget.has_room(bytes) {
             let now = Instant::now();
             let drop_in_flight = |delivery: &mut Delivery| delivery.drop_in_flight(now, &droppable);
-            optional.iter().for_each(|sink| sink.make_room(wanted_to(), drop_in_flight));
+            for sink in &optional {
+                sink.make_room(wanted_to(), drop_in_flight);
+            }
         }
     }
 }

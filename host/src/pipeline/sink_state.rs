@@ -17,6 +17,7 @@ use super::reclaim::Reclaim;
 use super::request::{Ask, Request};
 use super::run::Run;
 use super::sink::SinkFactory;
+use super::spooled::Source;
 use super::store::{Store, Waiting};
 use super::supervisor::Watch;
 use super::worker::Turn;
@@ -195,8 +196,8 @@ impl SinkState {
     }
 
     /// Has events dropped, which this sink is not required to deliver, and the spool give back what is settled before this
-    /// position.
-    pub fn make_room(&self, position: u64, drop: impl FnOnce(&mut Delivery)) {
+    /// position; returns how many bytes of it.
+    pub fn make_room(&self, position: u64, drop: impl FnOnce(&mut Delivery)) -> usize {
         let mut state = self.lock();
         let before = state.delivery.given_up();
         drop(&mut state.delivery);
@@ -206,6 +207,8 @@ impl SinkState {
             state.notify_settled(self);
         }
         std::mem::drop(state);
+        let whole = settled.iter().filter(|(run, end)| *end == run.len());
+        let bytes = whole.filter_map(|(run, _)| run.source()).map(Source::bytes).sum();
         self.give_back(settled);
         if dropped > 0 {
             tracing::warn!(
@@ -214,6 +217,7 @@ impl SinkState {
                 "the store is full: the sink is not required, and dropped what it had not taken"
             );
         }
+        bytes
     }
 
     /// Decides how to wait. The store is told to wake this worker only if it has nothing that the worker knows of.

@@ -44,20 +44,12 @@ impl Delivery {
         if self.flush_failures > 0 {
             self.open_not_before = Some(now + self.backoff.delay(self.flush_failures));
         }
+        self.drop_what_was_let_go();
         let spans = self.unflushed.take();
         let Some(behind) = spans.last().map(Span::behind) else { return };
         let failed = self.front.front().map_or(u64::MAX, Piece::position);
-        for mut span in spans {
-            span.run.take_back_delivered(self.sink, span.start, span.end);
-            self.delivered -= span.len() as u64;
-            let gone = self.let_go_to.saturating_sub(span.position()).min(span.len() as u64);
-            if gone > 0 {
-                let gone = span.split_front(gone as usize);
-                self.settle(&[gone], Outcome::Dropped);
-            }
-            if span.len() == 0 {
-                continue;
-            }
+        for span in spans {
+            self.take_back_delivered(&span);
             self.insert(Piece {
                 spans: vec![span],
                 attempts: 1,
@@ -68,6 +60,19 @@ impl Delivery {
             });
         }
         self.request_flush(behind.min(failed));
+    }
+
+    /// What the instance had said yes to, and the spool has no more, can be offered to nobody.
+    pub(super) fn drop_what_was_let_go(&mut self) {
+        for span in self.unflushed.take_before(self.let_go_to) {
+            self.take_back_delivered(&span);
+            self.settle(&[span], Outcome::Dropped);
+        }
+    }
+
+    fn take_back_delivered(&mut self, span: &Span) {
+        span.run.take_back_delivered(self.sink, span.start, span.end);
+        self.delivered -= span.len() as u64;
     }
 
     pub(super) fn return_pending(&mut self, pending: &Pending, reason: &str, blame: Blame, now: Instant) {
@@ -152,11 +157,14 @@ impl Delivery {
     }
 
     /// What is settled before this position need not stay in the spool, though no flush has said yes to it: the place is
-    /// wanted. If its instance is replaced before one has, it counts as dropped. Returns up to which position that is. For a
-    /// sink that is not required.
+    /// wanted. If its instance is replaced before one has, or cannot be flushed, it counts as dropped. Returns up to which
+    /// position that is. For a sink that is not required.
     pub fn let_go(&mut self, position: u64) -> u64 {
         let position = position.min(self.settled_to());
         self.let_go_to = self.let_go_to.max(position);
+        if self.flush_failures > 0 {
+            self.drop_what_was_let_go();
+        }
         position
     }
 

@@ -281,6 +281,7 @@ impl Delivery {
             self.flush_failures = 0;
         } else {
             self.flush_failures = self.flush_failures.saturating_add(1);
+            self.drop_what_was_let_go();
         }
     }
 }

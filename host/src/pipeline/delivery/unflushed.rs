@@ -39,6 +39,21 @@ impl Unflushed {
         self.before.clear();
     }
 
+    /// Takes what is before this position.
+    pub fn take_before(&mut self, position: u64) -> Vec<Span> {
+        let mut taken = Vec::new();
+        for spans in [&mut self.before, &mut self.since] {
+            spans.retain_mut(|span| {
+                let count = position.saturating_sub(span.position()).min(span.len() as u64);
+                if count > 0 {
+                    taken.push(span.split_front(count as usize));
+                }
+                span.len() > 0
+            });
+        }
+        taken
+    }
+
     /// Takes all of it, in order.
     pub fn take(&mut self) -> Vec<Span> {
         self.begin_flush();

@@ -92,3 +92,18 @@ fn what_one_took_and_never_flushed_makes_room_and_counts_as_dropped_when_its_ins
     assert_eq!(again.len() as u64, EVENTS - dropped);
     assert!(again.is_sorted_by(|before, after| before < after));
 }
+
+#[test]
+fn what_one_that_cannot_be_flushed_took_counts_as_dropped_as_soon_as_its_place_is_wanted() {
+    let disk = MemoryDisk::default();
+    let unsound = Actor::new("unsound").on_flush(|_| Err(SinkError::retryable("the disk says nothing")));
+    let stage = beside_a_good_one(&disk, unsound);
+    stage.record(0..EVENTS);
+    eventually(|| stage.pipeline.sink_counts()[1].1.unsettled() == 0);
+    // Nothing is kept of what the spool has no more: that would grow for as long as the logger lives.
+    let counts = stage.pipeline.sink_counts()[1].1;
+    assert!(counts.dropped > 0 && counts.delivered < EVENTS / 3, "{counts:?}");
+    assert_eq!(counts.delivered + counts.dropped, EVENTS);
+    assert_eq!(stage.pipeline.close(LONG).unwrap().sinks[0].counts.delivered, EVENTS);
+    assert_eq!(stage.numbers(0), Vec::from_iter(0..EVENTS));
+}
