@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+use audit_tests::modes::PATIENT;
 use audit_tests::oracle::Repeats;
 use audit_tests::{Running, oracle};
 
@@ -39,7 +40,7 @@ fn a_backlog_of_none_of_one_and_of_many_is_delivered_first_in_order_and_once() {
         let ran = watched.run(&input[..count]);
         assert_eq!(ran.status, i32::from(count > 0), "{ran:?}");
         let file = "class = \"file.FileAuditLogger\"\noptions = { path = \"out.ndjson\" }";
-        watched.dir.write("audit.toml", config(file, room));
+        watched.dir.write("audit.toml", config(file, room) + PATIENT);
         let ran = watched.run(&input[count..=count]);
         assert_eq!(ran.status, 0, "{ran:?}");
         watched.assert_all_is_settled();

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,8 +37,9 @@ pub struct Running {
     pub stdin: Option<ChildStdin>,
     /// Its standard output; closed when this is taken and dropped.
     pub stdout: Option<BufReader<ChildStdout>>,
-    stderr: BufReader<ChildStderr>,
-    /// What was read of its standard error.
+    /// Lines of its standard error. They are read as they come: it is not to wait for a test that waits for something else.
+    stderr: Receiver<String>,
+    /// What was taken of them.
     said: String,
 }
 
@@ -96,7 +98,7 @@ impl Program {
         Running {
             stdin: child.stdin.take(),
             stdout: child.stdout.take().map(BufReader::new),
-            stderr: BufReader::new(child.stderr.take().expect("piped")),
+            stderr: lines_of(child.stderr.take().expect("piped")),
             said: String::new(),
             _guard: Guard::of(&child),
             child,
@@ -143,15 +145,13 @@ impl Running {
     /// # Panics
     /// If standard error ends before.
     pub fn wait_for(&mut self, text: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let count = self.stderr.read_line(&mut line).expect("standard error is text");
+        while let Ok(line) = self.stderr.recv() {
             self.said += &line;
-            assert_ne!(count, 0, "`{text}` was never said: {}", self.said);
             if line.contains(text) {
                 return line;
             }
         }
+        panic!("`{text}` was never said: {}", self.said)
     }
 
     /// What was read of its standard error so far.
@@ -194,9 +194,7 @@ impl Running {
         let mut out = Vec::new();
         thread::scope(|scope| {
             scope.spawn(|| stdout.as_mut().map(|stdout| stdout.read_to_end(&mut out)));
-            let mut said = Vec::new();
-            self.stderr.read_to_end(&mut said).expect("standard error is read");
-            self.said += &String::from_utf8_lossy(&said);
+            self.said.extend(self.stderr.iter());
         });
         let status = status_of(self.child.wait().expect("the program ends"));
         Ran { status, stdout: String::from_utf8_lossy(&out).into_owned(), stderr: self.said.clone() }
@@ -208,6 +206,21 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Its lines, each with its end, as they come.
+fn lines_of(stderr: ChildStderr) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        let mut stderr = BufReader::new(stderr);
+        let mut line = Vec::new();
+        while stderr.read_until(b'\n', &mut line).is_ok_and(|count| count > 0)
+            && sender.send(String::from_utf8_lossy(&line).into_owned()).is_ok()
+        {
+            line.clear();
+        }
+    });
+    lines
 }
 
 fn status_of(status: ExitStatus) -> i32 {
