@@ -14,7 +14,7 @@ use crate::PRINT_EACH_FIRST;
 use crate::watched::{Watched, canonical};
 
 /// On a busy machine a disk may take long to answer: that is not what is shown here.
-const PATIENT: &str = "write_timeout = 120\nshutdown_timeout = 120\n";
+const PATIENT: &str = "open_timeout = 120\nwrite_timeout = 120\nshutdown_timeout = 120\n";
 
 /// In memory, and with a spool; print is not durable.
 const MODES: [&str; 3] = [MEMORY, PROCESS, DISK_FOR];

@@ -19,7 +19,7 @@ fn config(mode: &str, sink: &str, delivery: &str) -> String {
     let patience = if delivery.contains("shutdown_timeout") { "" } else { "shutdown_timeout = 120\n" };
     format!(
         "[[audit_logger]]\nname = \"out\"\n{sink}\n[buffer]\n{mode}[delivery]\nretry_initial = 0.001\n\
-         retry_max = 0.002\nwrite_timeout = 120\n{patience}{delivery}\n"
+         retry_max = 0.002\nopen_timeout = 120\nwrite_timeout = 120\n{patience}{delivery}\n"
     )
 }
 
@@ -61,7 +61,7 @@ fn said(running: &mut Running) -> Summary {
 }
 
 fn count(ran: &Ran, name: &str) -> u64 {
-    Summary::of(ran.summary()).totals.count(name)
+    Summary::at_end_of(ran).totals.count(name)
 }
 
 #[test]

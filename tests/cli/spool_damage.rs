@@ -57,12 +57,12 @@ fn flip_bits(segments: &[PathBuf], round: u64) {
 
 /// What a run has lost is what is missing, and was told once. How many that is.
 fn lost_and_told_once(watched: &mut Watched, ran: &Ran, round: u64) -> u64 {
-    let lost = Summary::of(ran.summary()).totals.count("lost");
+    let lost = Summary::at_end_of(ran).totals.count("lost");
     assert_eq!(ran.status, i32::from(lost > 0), "round {round}: {ran:?}");
     watched.oracle.assert(&format!("round {round}"));
     // The gap is not told again.
     let again = watched.run(&[]);
-    assert_eq!(Summary::of(again.summary()).totals.count("accepted"), 0, "round {round}: {again:?}");
+    assert_eq!(Summary::at_end_of(&again).totals.count("accepted"), 0, "round {round}: {again:?}");
     lost
 }
 

@@ -56,7 +56,7 @@ impl Watched {
     /// Takes in what a process has left that ended in order.
     pub fn ended(&mut self, life: Life, ran: &Ran) {
         self.killed(life, &ran.stdout);
-        self.oracle.ended(life, Summary::of(ran.summary()));
+        self.oracle.ended(life, Summary::at_end_of(ran));
     }
 
     /// Takes in what a process has left that was killed after it had printed this.

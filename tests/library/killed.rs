@@ -51,7 +51,7 @@ fn deliver(dir: &Dir, mut oracle: Oracle, what: &str) {
     assert_eq!(ran.status, 0, "{what}: {ran:?}");
     let life = oracle.begin();
     oracle.wrote(life, "out", &dir.read("out.ndjson"));
-    let summary = Summary::of(ran.summary());
+    let summary = Summary::at_end_of(&ran);
     assert!(summary.totals.count("recovered") >= accepted && summary.totals.count("lost") == 0, "{ran:?}");
     oracle.ended(life, summary);
     oracle.left(Left::default());

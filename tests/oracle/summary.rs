@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::Ran;
+
 /// Counters by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(BTreeMap<String, u64>);
@@ -34,21 +36,32 @@ impl Summary {
     /// # Panics
     /// If it is none.
     pub fn of(line: &str) -> Self {
+        Self::read(line).unwrap_or_else(|error| panic!("no summary: {error}: {line}"))
+    }
+
+    /// Reads the summary at the end of what a program has said.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn at_end_of(ran: &Ran) -> Self {
+        Self::read(ran.summary()).unwrap_or_else(|error| panic!("no summary: {error}: {ran:?}"))
+    }
+
+    fn read(line: &str) -> Result<Self, serde_json::Error> {
         if let Some(text) = line.trim_end().strip_prefix("audit-host: ") {
             let fields = text.split(' ').filter_map(|field| field.split_once('='));
             let totals = fields.map(|(name, count)| (name.to_owned(), count.parse().expect("a count")));
-            return Self { totals: Counters(totals.collect()), sinks: BTreeMap::new() };
+            return Ok(Self { totals: Counters(totals.collect()), sinks: BTreeMap::new() });
         }
-        let value: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("no summary: {error}: {line}"));
+        let value: serde_json::Value = serde_json::from_str(line)?;
         let table = value.as_object().into_iter();
         let sinks = value["sinks"].as_object().into_iter().flatten();
-        Self {
+        Ok(Self {
             totals: counters(table.flatten()),
             sinks: sinks
                 .map(|(name, counts)| (name.clone(), counters(counts.as_object().into_iter().flatten())))
                 .collect(),
-        }
+        })
     }
 
     /// The counters of this sink, which may be the only one.
